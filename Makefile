@@ -1,0 +1,35 @@
+# Everything runs in .venv, made here on first use. PYTHON=python3.12 chooses the interpreter (3.11 or later).
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+DEMO := examples/quickstart/jobs.yaml
+
+.PHONY: demo test lint clean
+
+demo: .venv/local
+	$(BIN)/vidu-run $(DEMO)
+	@echo
+	@echo "open   examples/quickstart/out/jobs.local/report.html"
+	@echo "edit   $(DEMO), and run it again: only what changed is made"
+	@echo "then   $(BIN)/vidu-run plan $(DEMO) --provider octopusx   (what it would cost)"
+
+test: .venv/test lint
+	$(BIN)/pytest -n 2
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/local: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "vidu-run needs Python 3.11 or later: make PYTHON=/path/to/python"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local]'
+	touch $@
+
+.venv/test: .venv/local
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist examples/quickstart/out
