@@ -1,0 +1,3 @@
+"""vidu-run: start-end2video sweeps from YAML, bought once."""
+
+__version__ = "0.1.0"
