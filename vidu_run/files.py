@@ -1,0 +1,40 @@
+"""Files that are whole or not there: the one way this program writes anything but its journal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from vidu_run.errors import StorageTrouble
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_durably(target: Path, content: bytes) -> None:
+    """Write a whole file or none: aside, synced, renamed. Raises StorageTrouble."""
+    aside = target.with_name(f".{secrets.token_hex(8)}.new")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(target)
+        sync(target.parent)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+
+
+def sync(path: Path) -> None:
+    """fsync of a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,63 @@
+"""The identity of a job: what decides the pixels, as written, and nothing else.
+
+The recipe is a contract: a key that changes buys a video again. `tests/golden/keys.json` is never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vidu_run.job import Frame, Image, Key, Request
+
+NOT_PIXELS = frozenset({"payload", "callback_url", "off_peak"})
+
+
+def key_of(provider: str, request: Request, images: Sequence[Image]) -> Key:
+    """sha256 over canonical JSON of {provider, request}: local frames by the sha256 of their bytes, links as written.
+
+    The API's defaults are never filled in: a request that leaves the duration out and one that names the default are
+    two jobs, because the API may change what it fills in.
+    """
+    pixels = {name: value for name, value in plain(request).items() if name not in NOT_PIXELS}
+    pixels["images"] = [{"sha256": i.sha256} if isinstance(i, Frame) else {"url": i.source} for i in images]
+    return Key(hashlib.sha256(canonical({"provider": provider, "request": pixels})).hexdigest())
+
+
+def plain(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The request as it is sent and hashed: tidy prompt, integral floats as ints, nulls left out."""
+    kept = {name: _number(value) for name, value in request.items() if value is not None}
+    if isinstance(prompt := kept.get("prompt"), str):
+        kept["prompt"] = tidy(prompt)
+    return kept
+
+
+def tidy(prompt: str) -> str:
+    """LF line ends, Unicode NFC, no blank space around: editors differ in these, the picture does not."""
+    return unicodedata.normalize("NFC", prompt.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def canonical(document: Any) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_number(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _number(item) for name, item in value.items()}
+    return value
+
+
+def new_marker(key: Key, nonce: str) -> str:
+    """What an attempt carries in `payload`, so that a listing can be searched for it. `nonce`: 16 hex digits."""
+    return f"vr1.{key[:24]}.{nonce}"
+
+
+def marked_payload(marker: str, payload: str | None) -> str:
+    return marker if payload is None else f"{marker}|{payload}"

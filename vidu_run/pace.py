@@ -1,0 +1,65 @@
+"""When to ask again: pure decisions about time. Someone else sleeps."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+LONGEST_PAUSE = 600.0
+"""Seconds a run sleeps for a Retry-After before it rather ends with exit 3 and names the date."""
+
+OFF_PEAK_DEADLINE = 49 * 3600.0
+"""Off-peak tasks end within 48 h by the API's word; one hour of grace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The `timing:` section of a spec, all in seconds."""
+
+    poll_min: float = 2.0
+    poll_max: float = 15.0
+    submit_timeout: float = 120.0
+    settle: float = 60.0
+    drain: float = 30.0
+    backoff: float = 1.0
+    task_deadline: float = 3600.0
+    download_timeout: float = 60.0
+    off_peak_deadline: float = OFF_PEAK_DEADLINE
+
+    @staticmethod
+    def of(section: Mapping[str, float]) -> Timing:
+        """A named `task_deadline` counts for off-peak tasks too: the user's word over our patience."""
+        known = {field.name for field in fields(Timing)}
+        named = {name: float(value) for name, value in section.items() if name in known}
+        if "task_deadline" in named:
+            named.setdefault("off_peak_deadline", named["task_deadline"])
+        return Timing(**named)
+
+    def deadline(self, off_peak: bool) -> float:
+        return self.off_peak_deadline if off_peak else self.task_deadline
+
+
+def poll_interval(timing: Timing, age: float) -> float:
+    """A quarter of the task's age, between `poll_min` and `poll_max`: old tasks are asked less often."""
+    return min(timing.poll_max, max(timing.poll_min, age / 4))
+
+
+def backoff(timing: Timing, tries: int, chance: float) -> float:
+    """Doubling from `timing.backoff` up to a minute, spread by `chance` in [0, 1) so that many do not come at once."""
+    return float(min(60.0, timing.backoff * 2 ** min(tries, 16)) * (0.5 + chance / 2))
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Seconds asked for by a Retry-After header, given in seconds or as a date; None where absent or nonsense."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(header).timestamp() - now
+        except (ValueError, OverflowError, OSError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

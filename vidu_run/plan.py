@@ -1,0 +1,139 @@
+"""What a run would do with every job, and what it would cost: pure data, acted on by others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from vidu_run.job import Job, Key
+from vidu_run.record import BILLED, Record, State
+
+
+class Action(StrEnum):
+    SUBMIT = "submit"
+    WAIT = "wait"
+    FETCH = "fetch"
+    SKIP = "skip"
+    ASK = "needs your word"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One job, what is to be done with it, and why. `credits` is what the step adds; None where no price is known."""
+
+    job: Job
+    action: Action
+    reason: str
+    credits: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked of this run."""
+
+    only: str | None = None
+    limit: int | None = None
+    retry_failed: bool = False
+    rebuy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known before planning: records by key, and keys whose delivered file is there and whole."""
+
+    records: Mapping[Key, Record]
+    present: frozenset[Key] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    steps: tuple[Step, ...]
+    committed: int = 0
+    """Credits this output folder has already committed."""
+
+    def of(self, *actions: Action) -> list[Step]:
+        return [step for step in self.steps if step.action in actions]
+
+    @property
+    def to_buy(self) -> list[Step]:
+        return self.of(Action.SUBMIT)
+
+    @property
+    def credits(self) -> int:
+        return sum(step.credits or 0 for step in self.to_buy)
+
+    @property
+    def unpriced(self) -> list[Step]:
+        return [step for step in self.to_buy if step.credits is None]
+
+    def affordable(self, credits: int) -> int:
+        """How many of the submits, in order, stay within `credits`."""
+        spent = 0
+        for count, step in enumerate(self.to_buy):
+            spent += step.credits or 0
+            if spent > credits:
+                return count
+        return len(self.to_buy)
+
+
+def selected(jobs: Iterable[Job], only: str | None) -> list[Job]:
+    return [job for job in jobs if only is None or fnmatchcase(job.name, only)]
+
+
+def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
+    """One step a job, in the order of the spec; `wish.limit` bounds the submits, the jobs behind it drop out."""
+    steps: list[Step] = []
+    submits = 0
+    for job in selected(jobs, wish.only):
+        step = _step(job, found.records.get(job.key), job.key in found.present, wish)
+        if step.action is Action.SUBMIT:
+            submits += 1
+            if wish.limit is not None and submits > wish.limit:
+                continue
+        steps.append(step)
+    return Plan(tuple(steps), committed(found.records.values()))
+
+
+def committed(records: Iterable[Record]) -> int:
+    """Credits spent or possibly spent: what the API charged where it told, else the estimate; in doubt counts."""
+    return sum(cost(record) for record in records if record.state in BILLED)
+
+
+def cost(record: Record) -> int:
+    return record.charged if record.charged is not None else record.estimated or 0
+
+
+def _step(job: Job, record: Record | None, present: bool, wish: Wish) -> Step:
+    if record is None or record.state is State.NOT_SENT:
+        return Step(job, Action.SUBMIT, "new" if record is None else "not sent before", job.credits)
+    match record.state:
+        case State.INTENT | State.IN_DOUBT:
+            return Step(job, Action.ASK, f"in doubt: {record.error or 'the run ended while it was being sent'}")
+        case State.SUBMITTED:
+            return Step(job, Action.WAIT, "waiting at the API")
+        case State.READY:
+            return Step(job, Action.FETCH, "finished at the API")
+        case State.DONE:
+            return _delivered(job, record, present, wish)
+        case State.FAILED | State.REJECTED | State.ABANDONED:
+            return _ended(job, record, wish)
+    return Step(job, Action.SUBMIT, "new", job.credits)
+
+
+def _delivered(job: Job, record: Record, present: bool, wish: Wish) -> Step:
+    if present:
+        return Step(job, Action.SKIP, "done")
+    if not record.elsewhere:
+        return Step(job, Action.FETCH, "its file is missing or changed")
+    if wish.rebuy:
+        return Step(job, Action.SUBMIT, "done elsewhere, bought again on request", job.credits)
+    return Step(job, Action.SKIP, "done elsewhere")
+
+
+def _ended(job: Job, record: Record, wish: Wish) -> Step:
+    why = f"{record.state} before" + (f": {record.error}" if record.error else "")
+    if wish.retry_failed and record.state is not State.ABANDONED:
+        return Step(job, Action.SUBMIT, why, job.credits)
+    return Step(job, Action.SKIP, why)
