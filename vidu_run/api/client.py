@@ -1,0 +1,229 @@
+"""Requests to the API over HTTP. It sends, reads replies within bounds, and reports evidence; it decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from yarl import URL
+
+from vidu_run import __version__
+from vidu_run.access import Access
+from vidu_run.api.body import Body
+from vidu_run.outcome import Evidence
+from vidu_run.pace import Timing
+from vidu_run.providers.rules import Provider
+from vidu_run.reply import BadReply, Look, parse_json, read_refusal, read_task
+
+MOST_REPLY = 1 << 20
+"""Bytes of a reply that are read; a submit's reply may echo its request, so it gets that much more."""
+
+QUERY_TIMEOUT = 30.0
+"""Seconds for one whole query, however it drips."""
+
+NO_LIMITS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+class ApiTrouble(Exception):
+    """A query got no answer worth reading: ask again later."""
+
+
+class Missing(ApiTrouble):
+    """The API does not know the task (404)."""
+
+
+class KeyRefused(ApiTrouble):
+    """401, 402 or 403 on a query."""
+
+
+class TooMany(ApiTrouble):
+    """429 on a query; `retry_after` is the header's text."""
+
+    def __init__(self, message: str, retry_after: str | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Api:
+    """One provider at one host. Use as an async context manager."""
+
+    def __init__(self, provider: Provider, access: Access, timing: Timing) -> None:
+        self._provider = provider
+        self._access = access
+        self._timing = timing
+        self._uploads = asyncio.Semaphore(provider.limits.upload_concurrency)
+        self._route = 0
+        common: dict[str, Any] = {
+            "auto_decompress": False,
+            "timeout": NO_LIMITS,
+            "headers": {"User-Agent": f"vidu-run/{__version__}", "Accept-Encoding": "identity"},
+        }
+        # A connection a POST shares with earlier requests may be stale: its reset would look like a lost reply.
+        once = aiohttp.TCPConnector(force_close=True, limit=0)
+        self._posts = aiohttp.ClientSession(connector=once, cookie_jar=aiohttp.DummyCookieJar(), **common)
+        kept = aiohttp.TCPConnector(limit=16)
+        self._queries = aiohttp.ClientSession(connector=kept, cookie_jar=aiohttp.DummyCookieJar(), **common)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._posts.close()
+        await self._queries.close()
+
+    async def submit(self, body: Body) -> Evidence:
+        """Send one POST and report what is known afterwards. Raises only what stopped the body from our side.
+
+        There is no single deadline: the connection gets `submit_timeout`, our own commit as long as it takes, then
+        `submit_timeout` since the last byte went out, and as much once more for the whole reply.
+        """
+        status: int | None = None
+        retry_after: str | None = None
+        async with _Turn(self._uploads) as turn:
+            try:
+                async with asyncio.timeout(self._timing.submit_timeout) as deadline:
+                    body.watched_by(_Phases(deadline, self._timing.submit_timeout, turn))
+                    async with self._posts.post(
+                        self._url(self._provider.routes.submit),
+                        data=body,
+                        headers=self._headers(),
+                        allow_redirects=False,
+                    ) as response:
+                        status, retry_after = response.status, response.headers.get("Retry-After")
+                        content = await read_bounded(response, MOST_REPLY + body.length)
+                        return Evidence(body.whole, status, retry_after, content)
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                if body.refusal is not None:
+                    raise body.refusal from None
+                return Evidence(body.whole, status, retry_after, None, in_words(error))
+
+    async def look(self, task_id: str, watermark: bool) -> Look:
+        """One look at one task. Raises ApiTrouble or one of its kinds."""
+        routes = self._provider.routes.query
+        for turn in range(len(routes)):
+            number = (self._route + turn) % len(routes)
+            reply = await self._get(self._url(routes[number].format(task_id=task_id)))
+            if reply.status not in (404, 405):
+                self._route = number
+                return _look(reply, task_id, watermark)
+        raise Missing("HTTP 404: the API does not know this task")
+
+    async def _get(self, url: URL) -> _Reply:
+        try:
+            async with (
+                asyncio.timeout(QUERY_TIMEOUT),
+                self._queries.get(url, headers=self._headers(), allow_redirects=False) as response,
+            ):
+                return _Reply(response.status, response.headers, await read_bounded(response, MOST_REPLY))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ApiTrouble(in_words(error)) from None
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"{self._provider.auth_scheme} {self._access.key}"} if self._access.key else {}
+
+    def _url(self, route: str) -> URL:
+        return URL(self._access.base_url + route, encoded=True)
+
+
+class _Turn:
+    """One of the few uploads at a time; over when the body is out, or the exchange is."""
+
+    def __init__(self, uploads: asyncio.Semaphore) -> None:
+        self._uploads = uploads
+        self._held = False
+
+    async def __aenter__(self) -> Self:
+        await self._uploads.acquire()
+        self._held = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        if self._held:
+            self._held = False
+            self._uploads.release()
+
+
+@dataclass(frozen=True, slots=True)
+class _Phases:
+    """Moves the deadline of one POST as its body goes out."""
+
+    deadline: asyncio.Timeout
+    patience: float
+    turn: _Turn
+
+    def paused(self) -> None:
+        self.deadline.reschedule(None)
+
+    def moved(self) -> None:
+        self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
+
+    def ended(self) -> None:
+        self.turn.end()
+
+
+def _look(reply: _Reply, task_id: str, watermark: bool) -> Look:
+    if reply.status in (401, 402, 403):
+        raise KeyRefused(_refused(reply))
+    if reply.status == 429:
+        raise TooMany(_refused(reply), reply.headers.get("Retry-After"))
+    if reply.status != 200:
+        raise ApiTrouble(_refused(reply))
+    try:
+        return read_task(parse_json(reply.body), task_id=task_id, watermark=watermark)
+    except BadReply as error:
+        raise ApiTrouble(f"an unreadable reply: {error}") from None
+
+
+def _refused(reply: _Reply) -> str:
+    try:
+        refusal = read_refusal(parse_json(reply.body))
+    except BadReply:
+        refusal = None
+    return f"HTTP {reply.status}" + (f" {refusal.code}: {refusal.message}" if refusal else "")
+
+
+async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The whole body, inflated; raises ValueError above `most` bytes, however small it travelled."""
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    inflate = None if encoding == "identity" else _inflater(encoding)
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += inflate.decompress(chunk, most + 1 - len(content)) if inflate else chunk
+        if len(content) > most:
+            raise ValueError(f"a reply of more than {most} bytes")
+    if inflate and not inflate.eof:
+        raise ValueError("a compressed reply that was cut short")
+    return bytes(content)
+
+
+def _inflater(encoding: str) -> Any:
+    if encoding not in ("gzip", "deflate"):
+        raise ValueError(f"a reply in the encoding {encoding[:20]!r}, which was not asked for")
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | (16 if encoding == "gzip" else 0))
+
+
+def in_words(error: BaseException) -> str:
+    """One line about a network error, without the request's URL, which may be signed."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0][:200]

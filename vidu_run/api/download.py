@@ -1,0 +1,149 @@
+"""From a result link to a verified file beside its final name. Sends no key, follows redirects by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ipaddress
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from vidu_run.api.client import NO_LIMITS, in_words
+from vidu_run.mp4 import NotAVideo, verify
+
+MOST_BYTES = 4 << 30
+MOST_REDIRECTS = 5
+PROGRESS = 16 * 1024
+"""Bytes that count as progress: a server that drips less than this in `download_timeout` is given up."""
+
+
+class DownloadFailed(Exception):
+    """The link gave no whole video; `expired` when it answered 401, 403, 404 or 410: ask the API for a fresh one."""
+
+    def __init__(self, message: str, expired: bool = False) -> None:
+        super().__init__(message)
+        self.expired = expired
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    sha256: str
+    size: int
+
+
+class PublicOnly(AbstractResolver):
+    """Resolves names, and leaves out every address that is not public: a link must not reach into this network."""
+
+    def __init__(self) -> None:
+        self._inner = ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        public = [entry for entry in found if ipaddress.ip_address(entry["host"]).is_global]
+        if not public:
+            raise OSError(None, f"{host} is not a public address")
+        return public
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class Downloads:
+    """Result files over HTTP. `loopback`: the API itself runs on this machine, so its links may point here."""
+
+    def __init__(self, timeout: float, loopback: bool) -> None:
+        self._timeout = timeout
+        self._loopback = loopback
+        resolver: AbstractResolver = ThreadedResolver() if loopback else PublicOnly()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=8, resolver=resolver),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=NO_LIMITS,
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity"},
+        )
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def fetch(self, link: str, part: Path) -> Fetched:
+        """Write the video to `part`, whole, verified and synced, or raise DownloadFailed and leave no file.
+
+        Raises OSError for the local disk alone.
+        """
+        try:
+            async with asyncio.timeout(self._timeout) as deadline, self._open(link) as response:
+                fetched = await _save(response, part, deadline, self._timeout)
+            await asyncio.to_thread(_verify, part, fetched.size)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError, NotAVideo, ValueError) as error:
+            part.unlink(missing_ok=True)
+            raise DownloadFailed(in_words(error)) from None
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        return fetched
+
+    @asynccontextmanager
+    async def _open(self, link: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        # A signed link is its bytes: decoded and coded again it answers 403.
+        url = URL(link, encoded=True)
+        for _ in range(MOST_REDIRECTS):
+            self._check(url)
+            async with self._session.get(url, allow_redirects=False) as response:
+                if response.status == 200:
+                    yield response
+                    return
+                if response.status not in (301, 302, 303, 307, 308):
+                    expired = response.status in (401, 403, 404, 410)
+                    raise DownloadFailed(f"the link answered HTTP {response.status}", expired)
+                url = url.join(URL(response.headers.get("Location", ""), encoded=True))
+        raise DownloadFailed("the link redirects too often")
+
+    def _check(self, url: URL) -> None:
+        if url.scheme == "https" and not _private(url.host or ""):
+            return
+        if self._loopback and url.scheme in ("http", "https"):
+            return
+        raise DownloadFailed(f"the link leads to {url.scheme}://{url.host}, which is not a public https host")
+
+
+def _private(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost") or not host
+
+
+async def _save(response: aiohttp.ClientResponse, part: Path, deadline: asyncio.Timeout, patience: float) -> Fetched:
+    digest = hashlib.sha256()
+    size = moved = 0
+    promised = response.headers.get("Content-Length")
+    with part.open("wb") as file:
+        async for chunk in response.content.iter_any():
+            digest.update(chunk)
+            file.write(chunk)
+            size += len(chunk)
+            if size > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES} bytes")
+            if size - moved >= PROGRESS:
+                moved = size
+                deadline.reschedule(asyncio.get_running_loop().time() + patience)
+        file.flush()
+        os.fsync(file.fileno())
+    if promised is not None and promised.isdigit() and int(promised) != size:
+        raise ValueError(f"cut short: {size} of {promised} bytes")
+    return Fetched(digest.hexdigest(), size)
+
+
+def _verify(part: Path, size: int) -> None:
+    with part.open("rb") as file:
+        verify(file, size)

@@ -1,0 +1,149 @@
+"""What one run works with: the API, the journal, the slots, and the flags that stop it. Decides nothing about money."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vidu_run.api.client import Api
+from vidu_run.api.download import Downloads
+from vidu_run.job import Job
+from vidu_run.journal.port import Limits
+from vidu_run.journal.sqlite import SqliteJournal
+from vidu_run.pace import Timing
+
+
+class Stopped(Exception):
+    """The run is ending: no new POST, no further wait."""
+
+
+class NoSlots(Exception):
+    """Every slot is held by tasks that this run has given up waiting for."""
+
+
+class Stop:
+    """Two flags, each set once: `submitting` (keep fetching what is paid for) and `waiting` (drain and leave).
+
+    `reasons` are exit codes with a sentence each, in the order they came.
+    """
+
+    def __init__(self) -> None:
+        self.reasons: list[tuple[int, str]] = []
+        self.submitting = False
+        self._waiting = asyncio.Event()
+
+    @property
+    def waiting(self) -> bool:
+        return self._waiting.is_set()
+
+    async def wait(self) -> None:
+        await self._waiting.wait()
+
+    def submits(self, code: int, why: str) -> None:
+        if not self.submitting:
+            self.reasons.append((code, why))
+        self.submitting = True
+
+    def everything(self, code: int, why: str) -> None:
+        self.submits(code, why)
+        self._waiting.set()
+
+    def check_submit(self) -> None:
+        if self.submitting:
+            raise Stopped
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, or raise Stopped as soon as the run is to end."""
+        if not self.waiting:
+            try:
+                await asyncio.wait_for(self._waiting.wait(), seconds)
+            except TimeoutError:
+                return
+        raise Stopped
+
+
+class Slots:
+    """How many tasks may be at the API at once, as this process sees it; the journal counts them again."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+        self._lost = 0
+        self._freed = asyncio.Event()
+
+    async def take(self, stop: Stop) -> None:
+        """Wait for a slot. Raises NoSlots when none will come, Stopped when the run is not to submit any more."""
+        while self._used >= self._limit:
+            if self._lost >= self._limit:
+                raise NoSlots
+            stop.check_submit()
+            self._freed.clear()
+            await _either(self._freed.wait(), 1.0)
+        stop.check_submit()
+        self._used += 1
+
+    def occupy(self) -> None:
+        """A task of an earlier run takes its slot, also above the limit."""
+        self._used += 1
+
+    def free(self) -> None:
+        self._used -= 1
+        self._freed.set()
+
+    def free_later(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(max(0.0, seconds), self.free)
+
+    def lose(self) -> None:
+        """The slot stays taken for the rest of this run."""
+        self._lost += 1
+        self._freed.set()
+
+
+async def _either(waiting: object, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(waiting, seconds)  # type: ignore[arg-type]
+    except TimeoutError:
+        return
+
+
+@dataclass(slots=True)
+class Desk:
+    """`out` is the output folder, `source` the spec's (None where only the state is left). `tell(name, state, text)`
+    shows what happened to a job; `waits` False leaves accepted tasks to a later run; `incomplete` says what this run
+    gave up on though it may still come good.
+    """
+
+    journal: SqliteJournal
+    api: Api
+    downloads: Downloads
+    out: Path
+    source: Path | None
+    timing: Timing
+    limits: Limits
+    tell: Callable[[str, str, str], None]
+    stop: Stop
+    waits: bool = True
+    started: float = field(default_factory=time.time)
+    incomplete: list[str] = field(default_factory=list)
+    slots: Slots = field(init=False)
+    off_peak_slots: Slots = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.slots = Slots(self.limits.slots)
+        self.off_peak_slots = Slots(self.limits.off_peak_slots)
+
+    @property
+    def store(self) -> Path:
+        return self.out / "frames"
+
+    def slots_of(self, off_peak: bool) -> Slots:
+        return self.off_peak_slots if off_peak else self.slots
+
+    def gave_up(self, name: str, why: str) -> None:
+        self.incomplete.append(f"{name}: {why}")
+
+    def doubt_counts(self, job: Job) -> float:
+        return self.limits.off_peak_doubt_counts if job.off_peak else self.limits.doubt_counts

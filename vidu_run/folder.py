@@ -1,0 +1,80 @@
+"""The output folder of a spec: where it is, and the lock that lets one run at a time work in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vidu_run.errors import HeldElsewhere, StorageTrouble
+from vidu_run.journal import file as state_file
+
+LOCK = "run.lock"
+PATIENCE = 1.0
+"""Seconds to wait for the lock: `status` may hold it for an instant, to see whether a run lives."""
+
+
+def output_folder(spec: Path, home: str, provider: str) -> Path:
+    """`out/<spec name>/` beside the spec, `….local/` for the local API, `…@<provider>/` for another than the spec's."""
+    name = spec.name.removesuffix(".yaml").removesuffix(".yml")
+    suffix = ".local" if provider == "local" else "" if provider == home else f"@{provider}"
+    return spec.parent / "out" / f"{name}{suffix}"
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the folder, or raise HeldElsewhere naming the run that does. The lock dies with its process."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = _lock(out.resolve())
+        lock.acquire(timeout=PATIENCE)
+    except Timeout:
+        raise HeldElsewhere(f"{out}: another run works here{_holder(out)}. Nothing was sent.") from None
+    except OSError as error:
+        raise StorageTrouble(f"{out}: cannot be written ({error.strerror or error}). Nothing was sent.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def run_lives(out: Path) -> bool:
+    """Whether a run holds the folder at this moment."""
+    if not (out / LOCK).exists():
+        return False
+    lock = _lock(out.resolve())
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
+def _lock(out: Path) -> FileLock:
+    """An OS lock: never a lock whose mere existence counts, and its file is never unlinked."""
+    return FileLock(out / LOCK, fallback_to_soft=False, preserve_lock_file=True, thread_local=False)
+
+
+def _holder(out: Path) -> str:
+    try:
+        journal = _read(out)
+    except StorageTrouble:
+        return ""
+    return f" (process {journal[0]} on {journal[1]}, since {journal[2]})" if all(journal) else ""
+
+
+def _read(out: Path) -> tuple[str | None, ...]:
+    from vidu_run.journal.sqlite import ReadJournal
+
+    if not (out / state_file.NAME).exists():
+        return (None,)
+    journal = ReadJournal(out)
+    try:
+        return tuple(journal.meta(name) for name in ("pid", "host", "started"))
+    finally:
+        journal.close()

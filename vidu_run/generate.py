@@ -1,0 +1,79 @@
+"""Buy one job: the only place in this program that sends the POST that costs credits.
+
+The order is the whole point: the connection stands, the intent is committed, the first byte goes; then the evidence
+is classified and the verdict is committed. A second POST follows `NotSent` and `Throttled` alone, each with an intent
+and a marker of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+
+from vidu_run.api.body import Body, FrameChanged
+from vidu_run.desk import Desk, Stopped
+from vidu_run.errors import Exit
+from vidu_run.job import Job
+from vidu_run.journal.port import Attempt
+from vidu_run.key import new_marker
+from vidu_run.outcome import AccountStop, NotSent, Outcome, Throttled, classify
+from vidu_run.pace import LONGEST_PAUSE, backoff, retry_after
+from vidu_run.record import State
+
+MOST_TRIES = 6
+"""POSTs of one job in one run, when each surely created nothing."""
+
+
+async def submit(job: Job, desk: Desk) -> tuple[State, Outcome]:
+    """Try until there is a verdict. Raises Stopped, Refused, FrameChanged or StorageTrouble; then nothing was sent."""
+    tries = 0
+    while True:
+        state, outcome = await _post(job, desk)
+        tries += 1
+        if isinstance(outcome, AccountStop):
+            desk.stop.submits(Exit.ACCOUNT, outcome.why)
+        if not isinstance(outcome, NotSent | Throttled) or tries == MOST_TRIES:
+            return state, outcome
+        await _pause(outcome, tries, desk)
+
+
+async def _post(job: Job, desk: Desk) -> tuple[State, Outcome]:
+    """One POST at most, and its verdict in the journal."""
+    marker = new_marker(job.key, secrets.token_hex(8))
+    intent: asyncio.Task[Attempt] | None = None
+
+    async def permit() -> None:
+        # Shielded: a server that answers before it was asked makes the HTTP library give up the body, not the commit.
+        nonlocal intent
+        desk.stop.check_submit()
+        intent = asyncio.create_task(desk.journal.intent(job, marker, desk.limits))
+        await asyncio.shield(intent)
+        desk.stop.check_submit()
+
+    try:
+        evidence = await desk.api.submit(Body(job, marker, desk.store, permit))
+    except (Stopped, FrameChanged) as refusal:
+        if intent is not None:
+            await desk.journal.settle(await intent, NotSent(str(refusal) or "the run was stopped"))
+        raise
+    outcome = classify(evidence, desk.journal.knows)
+    if intent is None:
+        return State.NOT_SENT, _before_anything(outcome)
+    return await desk.journal.settle(await intent, outcome), outcome
+
+
+def _before_anything(outcome: Outcome) -> Outcome:
+    """Without an intent no byte has left, whatever came back."""
+    return outcome if isinstance(outcome, NotSent | Throttled | AccountStop) else NotSent(f"{outcome}")
+
+
+async def _pause(outcome: NotSent | Throttled, tries: int, desk: Desk) -> None:
+    """Before another POST: what the server asked for, else a growing pause. Raises Stopped."""
+    asked = retry_after(outcome.retry_after, time.time()) if isinstance(outcome, Throttled) else None
+    if asked is not None and asked > LONGEST_PAUSE:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(min(time.time() + asked, 2**33)))
+        desk.stop.submits(Exit.INCOMPLETE, f"the API asks for no requests before {when}")
+        raise Stopped
+    await desk.stop.sleep(asked if asked is not None else backoff(desk.timing, tries - 1, random.random()))

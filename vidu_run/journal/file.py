@@ -1,0 +1,70 @@
+"""The state file as a file: is it ours, how it comes into being, how it is opened. No tables are read here."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from pathlib import Path
+
+from vidu_run.errors import StorageTrouble
+from vidu_run.files import sync
+
+NAME = "state.db"
+APPLICATION = 1448236593
+VERSION = 1
+HEADER_SIZE = 100
+
+
+def create(folder: Path) -> None:
+    """Build the state aside and rename it: a kill leaves either nothing or a whole state."""
+    target, building = folder / NAME, folder / f"{NAME}.new"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in (building, folder / f"{NAME}.new-journal"):
+            leftover.unlink(missing_ok=True)
+        db = sqlite3.connect(building)
+        db.executescript((Path(__file__).parent / "schema.sql").read_text(encoding="utf-8"))
+        db.close()
+        sync(building)
+        building.replace(target)
+        sync(folder)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageTrouble(f"{target}: cannot be created ({error}). Nothing was sent.") from None
+
+
+def check(path: Path) -> None:
+    """Raise StorageTrouble, leaving the file untouched, unless it is a state this version can read."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_SIZE)
+    except OSError as error:
+        raise StorageTrouble(f"{path}: cannot be read ({error.strerror})") from None
+    if len(header) < HEADER_SIZE or not header.startswith(b"SQLite format 3\0"):
+        raise StorageTrouble(f"{path}: not a state file. It was left as it is; move it away or give another --out.")
+    version, application = struct.unpack_from(">I", header, 60)[0], struct.unpack_from(">I", header, 68)[0]
+    if application != APPLICATION:
+        raise StorageTrouble(f"{path}: another program's database. It was left as it is; give another --out.")
+    if version > VERSION:
+        raise StorageTrouble(f"{path}: written by a newer vidu-run (format {version}). Update vidu-run to read it.")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A writing connection whose commits are on the disk when they return."""
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA fullfsync=1")
+    if db.execute("PRAGMA synchronous").fetchone() != (2,):
+        raise StorageTrouble(f"{path}: this SQLite does not sync its commits; nothing can be bought safely here.")
+    return db
+
+
+def reader(path: Path) -> sqlite3.Connection:
+    """A reading connection, also beside a running run."""
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=10)
+        db.execute("SELECT count(*) FROM meta")
+    except sqlite3.Error as error:
+        raise StorageTrouble(f"{path}: cannot be read ({error})") from None
+    db.row_factory = sqlite3.Row
+    return db

@@ -1,0 +1,47 @@
+"""The intent: the row that stands, committed and synced, before the first byte of a POST leaves.
+
+One statement checks the run's epoch and the free slots and writes the row; the partial unique index
+`one_live_attempt` forbids a second live attempt of the same key.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from vidu_run.job import Job
+from vidu_run.journal.port import AlreadyLive, Attempt, Busy, Fenced, Limits
+
+IN_FLIGHT = """
+    SELECT count(*) FROM attempts WHERE off_peak = :off_peak AND (
+        state IN ('intent', 'submitted') OR (state = 'in_doubt' AND posted_at + :doubt_counts > :now))
+"""
+
+INTEND = f"""
+    INSERT INTO attempts (key, marker, state, epoch, off_peak, posted_at, estimated)
+    SELECT :key, :marker, 'intent', :epoch, :off_peak, :now, :estimated
+    WHERE :epoch = (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'epoch')
+      AND :slots > ({IN_FLIGHT})
+"""
+
+
+def intend(db: sqlite3.Connection, job: Job, marker: str, limits: Limits, epoch: int, now: float) -> Attempt:
+    """Write the intent inside the caller's transaction, or raise Fenced, Busy or AlreadyLive and write nothing."""
+    values = {
+        "key": job.key,
+        "marker": marker,
+        "epoch": epoch,
+        "off_peak": job.off_peak,
+        "now": now,
+        "estimated": job.credits,
+        "slots": limits.off_peak_slots if job.off_peak else limits.slots,
+        "doubt_counts": limits.off_peak_doubt_counts if job.off_peak else limits.doubt_counts,
+    }
+    try:
+        written = db.execute(INTEND, values)
+    except sqlite3.IntegrityError:
+        raise AlreadyLive(f"{job.name} already has an attempt that may have been paid for") from None
+    if written.rowcount == 1:
+        return Attempt(int(written.lastrowid or 0), marker)
+    if db.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'epoch'").fetchone() != (epoch,):
+        raise Fenced("another run has taken over this state")
+    raise Busy("all slots are taken")

@@ -1,0 +1,107 @@
+"""What the rest of the program may ask of the journal, and what it promises. No storage here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vidu_run.job import Job, Key
+from vidu_run.outcome import Outcome
+from vidu_run.record import Record, State
+from vidu_run.reply import Look
+
+
+class Refused(Exception):
+    """The journal does not let this POST begin. Never an OSError, see `StorageTrouble`."""
+
+
+class Busy(Refused):
+    """Every slot is taken by a task, or by one that may exist."""
+
+
+class AlreadyLive(Refused):
+    """This key has a live attempt: a second one would buy it twice."""
+
+
+class Fenced(Refused):
+    """A later run has taken over this state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A committed intent: the permission to send one POST."""
+
+    id: int
+    marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many tasks may be at the API at once; one in doubt counts for `doubt_counts` seconds after its POST."""
+
+    slots: int
+    off_peak_slots: int
+    doubt_counts: float
+    off_peak_doubt_counts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A verified file: its path relative to the output folder, sha256, size in bytes."""
+
+    file: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A job as the journal keeps it, so that `status`, `report` and `fetch` need neither spec nor frames.
+
+    `images` are pairs of what the spec wrote and the name in the frame store (None for a link).
+    """
+
+    name: str
+    key: Key
+    position: int
+    axes: dict[str, Any]
+    request: dict[str, Any]
+    images: tuple[tuple[str, str | None], ...]
+    credits: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A delivered file that belongs under another name now. Paths are relative to the output folder."""
+
+    key: Key
+    source: str
+    target: str
+
+
+class Journal(Protocol):
+    """Every coroutine returns after its change is committed and synced, or raises StorageTrouble, ever after."""
+
+    async def intent(self, job: Job, marker: str, limits: Limits) -> Attempt:
+        """Write down that a POST is about to begin. Raises Busy, AlreadyLive or Fenced."""
+
+    async def settle(self, attempt: Attempt, outcome: Outcome) -> State:
+        """Record what a POST came to; recorded even when another run has taken over."""
+
+    async def note(self, record: Record, state: State, look: Look | None, error: str | None = None) -> None:
+        """Record what a look at a task showed."""
+
+    async def delivered(self, record: Record, file: Delivered) -> None: ...
+
+    async def plant(self, jobs: Sequence[Job]) -> None:
+        """The jobs of the present spec, so that planned ones show in `status`."""
+
+    def records(self, keys: Iterable[Key] | None = None) -> Iterator[Record]: ...
+
+    def record(self, key: Key) -> Record | None: ...
+
+    def sheets(self) -> list[Sheet]:
+        """The jobs of the present spec, in its order."""
+
+    def knows(self, task_id: str) -> bool: ...

@@ -1,0 +1,48 @@
+PRAGMA application_id = 1448236593; -- "VRU1"
+PRAGMA user_version = 1;
+
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- The jobs of every spec this folder has seen; `position` is NULL for one that is not in the present spec.
+CREATE TABLE jobs (
+  key TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  position INTEGER,
+  axes TEXT NOT NULL,
+  request TEXT NOT NULL,
+  images TEXT NOT NULL,
+  credits INTEGER
+) WITHOUT ROWID;
+
+CREATE TABLE attempts (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL,
+  marker TEXT NOT NULL UNIQUE,
+  state TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  off_peak INTEGER NOT NULL,
+  posted_at REAL NOT NULL,
+  estimated INTEGER,
+  task_id TEXT UNIQUE,
+  accepted_at REAL,
+  finished_at REAL,
+  url TEXT,
+  seed INTEGER,
+  charged INTEGER,
+  error TEXT,
+  file TEXT,
+  sha256 TEXT,
+  size INTEGER
+);
+
+-- A double submission is a constraint violation, whatever the code above it does.
+CREATE UNIQUE INDEX one_live_attempt ON attempts (key)
+  WHERE state IN ('intent', 'in_doubt', 'submitted', 'ready', 'done');
+CREATE INDEX attempts_by_key ON attempts (key, id);
+CREATE INDEX attempts_in_flight ON attempts (off_peak, state) WHERE state IN ('intent', 'in_doubt', 'submitted');
+
+-- Lines of results.jsonl that a fresh state found: delivered by an earlier state of this folder.
+CREATE TABLE ledger (key TEXT PRIMARY KEY, line TEXT NOT NULL) WITHOUT ROWID;
+
+-- Files on their way to another name: first all of them are set aside, then all are put in place.
+CREATE TABLE moves (key TEXT PRIMARY KEY, source TEXT NOT NULL, target TEXT NOT NULL) WITHOUT ROWID;

@@ -1,0 +1,258 @@
+"""The journal on SQLite: `state.db` in the output folder."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vidu_run.errors import StorageTrouble
+from vidu_run.job import Frame, Job, Key
+from vidu_run.journal import file as state_file
+from vidu_run.journal.intent import intend
+from vidu_run.journal.port import Attempt, Delivered, Limits, Move, Sheet
+from vidu_run.journal.writer import Writer
+from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Rejected, Throttled
+from vidu_run.record import ARROWS, Record, State, ledger_record
+from vidu_run.reply import Look
+
+INTERRUPTED = "the run ended while it was being sent"
+
+
+class ReadJournal:
+    """The reading half: also beside a running run, and for `status` and `report`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / state_file.NAME
+        state_file.check(self.path)
+        self._reader = state_file.reader(self.path)
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def meta(self, name: str) -> str | None:
+        row = self._one("SELECT value FROM meta WHERE name = ?", name)
+        return None if row is None else str(row["value"])
+
+    def sheets(self) -> list[Sheet]:
+        rows = self._all("SELECT * FROM jobs WHERE position IS NOT NULL ORDER BY position")
+        return [_sheet(row) for row in rows]
+
+    def records(self, keys: Iterable[Key] | None = None) -> Iterator[Record]:
+        """The latest attempt of each key that counts; for a key without one, what the ledger says."""
+        wanted = None if keys is None else frozenset(keys)
+        ledger = self._all("SELECT * FROM ledger")
+        found: dict[str, Record] = {row["key"]: ledger_record(json.loads(row["line"])) for row in ledger}
+        for row in self._all("SELECT * FROM attempts WHERE state != 'not_sent' ORDER BY id"):
+            found[row["key"]] = _record(row)
+        return (record for record in found.values() if wanted is None or record.key in wanted)
+
+    def record(self, key: Key) -> Record | None:
+        row = self._one("SELECT * FROM attempts WHERE key = ? AND state != 'not_sent' ORDER BY id DESC LIMIT 1", key)
+        if row is not None:
+            return _record(row)
+        line = self._one("SELECT * FROM ledger WHERE key = ?", key)
+        return None if line is None else ledger_record(json.loads(line["line"]))
+
+    def knows(self, task_id: str) -> bool:
+        return self._one("SELECT 1 FROM attempts WHERE task_id = ?", task_id) is not None
+
+    def ledger(self) -> dict[Key, dict[str, Any]]:
+        return {Key(row["key"]): json.loads(row["line"]) for row in self._all("SELECT * FROM ledger ORDER BY key")}
+
+    def moves(self) -> list[Move]:
+        return [Move(Key(r["key"]), r["source"], r["target"]) for r in self._all("SELECT * FROM moves ORDER BY key")]
+
+    def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        try:
+            return self._reader.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StorageTrouble(f"{self.path}: cannot be read ({error}). It was left as it is.") from None
+
+    def _one(self, query: str, *values: Any) -> sqlite3.Row | None:
+        return next(iter(self._all(query, *values)), None)
+
+
+class SqliteJournal(ReadJournal):
+    """One run's journal. Opening it begins a new epoch: whatever an earlier run still sends is fenced off."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(folder)
+        self._check_integrity()
+        self._clock = clock
+        self._writer = Writer(lambda: state_file.connect(self.path), self.path)
+        self.epoch = 0
+
+    @property
+    def broken(self) -> bool:
+        return self._writer.broken
+
+    def close(self) -> None:
+        self._writer.close()
+        super().close()
+
+    async def begin(self, facts: Mapping[str, str]) -> None:
+        """Start an epoch, remember the run's facts, and hold every attempt that an earlier run left open."""
+
+        def operation(db: sqlite3.Connection) -> int:
+            row = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+            epoch = int(row[0]) + 1 if row else 1
+            _remember(db, {**facts, "epoch": str(epoch)})
+            db.execute(
+                "UPDATE attempts SET state = 'in_doubt', error = coalesce(error, ?) WHERE state = 'intent'",
+                (INTERRUPTED,),
+            )
+            return epoch
+
+        self.epoch = await self._writer.do(operation)
+
+    async def remember(self, facts: Mapping[str, str]) -> None:
+        await self._writer.do(lambda db: _remember(db, facts))
+
+    async def plant(self, jobs: Sequence[Job]) -> None:
+        rows = [_job_row(position, job) for position, job in enumerate(jobs)]
+
+        def operation(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE jobs SET position = NULL")
+            db.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+        await self._writer.do(operation)
+
+    async def intent(self, job: Job, marker: str, limits: Limits) -> Attempt:
+        return await self._writer.do(lambda db: intend(db, job, marker, limits, self.epoch, self._clock()))
+
+    async def settle(self, attempt: Attempt, outcome: Outcome) -> State:
+        def operation(db: sqlite3.Connection) -> State:
+            state, facts = _settled(outcome)
+            if state is State.SUBMITTED:
+                facts["accepted_at"] = self._clock()
+            try:
+                _move(db, attempt.id, state, facts)
+            except sqlite3.IntegrityError:
+                state = State.IN_DOUBT
+                _move(db, attempt.id, state, {"error": "the reply names a task of another attempt"})
+            return state
+
+        return await self._writer.do(operation)
+
+    async def note(self, record: Record, state: State, look: Look | None, error: str | None = None) -> None:
+        facts = _seen(look) if look else {}
+        if state in (State.READY, State.FAILED) and record.finished_at is None:
+            facts["finished_at"] = self._clock()
+        facts["error"] = error
+        await self._writer.do(lambda db: _move(db, record.attempt, state, facts))
+
+    async def delivered(self, record: Record, file: Delivered) -> None:
+        facts = {"file": file.file, "sha256": file.sha256, "size": file.size, "error": None}
+        await self._writer.do(lambda db: _move(db, record.attempt, State.DONE, facts))
+
+    async def decide(self, record: Record, state: State, facts: Mapping[str, Any]) -> None:
+        """The user's word on an attempt."""
+        await self._writer.do(lambda db: _move(db, record.attempt, state, dict(facts)))
+
+    async def adopt_ledger(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
+        rows = [(key, json.dumps(line, ensure_ascii=False)) for key, line in lines.items()]
+        await self._writer.do(lambda db: db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?)", rows) and None)
+
+    async def plan_moves(self, moves: Sequence[Move]) -> None:
+        """Write down all moves together; none is begun before this returns."""
+        rows = [(move.key, move.source, move.target) for move in moves]
+        await self._writer.do(lambda db: db.executemany("INSERT INTO moves VALUES (?, ?, ?)", rows) and None)
+
+    async def moved(self, moves: Sequence[Move]) -> None:
+        """All files stand under their new names: the records follow, the list is cleared."""
+
+        def operation(db: sqlite3.Connection) -> None:
+            for move in moves:
+                db.execute(
+                    "UPDATE attempts SET file = ? WHERE key = ? AND state IN ('done', 'ready')", (move.target, move.key)
+                )
+                row = db.execute("SELECT line FROM ledger WHERE key = ?", (move.key,)).fetchone()
+                if row:
+                    line = json.dumps({**json.loads(row[0]), "file": move.target}, ensure_ascii=False)
+                    db.execute("UPDATE ledger SET line = ? WHERE key = ?", (line, move.key))
+            db.execute("DELETE FROM moves")
+            _remember(db, {"moves_set_aside": ""})
+
+        await self._writer.do(operation)
+
+    def _check_integrity(self) -> None:
+        verdict = self._all("PRAGMA quick_check(1)")[0][0]
+        if verdict != "ok":
+            raise StorageTrouble(
+                f"{self.path}: damaged ({verdict}). It was left as it is; restore it from a copy, or move it away: "
+                "results.jsonl still says what was delivered."
+            )
+
+
+def _remember(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
+    db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(facts.items()))
+
+
+def _move(db: sqlite3.Connection, attempt: int, state: State, facts: Mapping[str, Any]) -> None:
+    row = db.execute("SELECT state FROM attempts WHERE id = ?", (attempt,)).fetchone()
+    present = State(row[0])
+    if state is not present and state not in ARROWS[present]:
+        raise ValueError(f"attempt {attempt}: no arrow from {present} to {state}")
+    columns = "".join(f", {name} = :{name}" for name in facts)
+    db.execute(f"UPDATE attempts SET state = :state{columns} WHERE id = :id", {**facts, "state": state, "id": attempt})
+
+
+def _settled(outcome: Outcome) -> tuple[State, dict[str, Any]]:
+    match outcome:
+        case Accepted(task_id, look):
+            return State.SUBMITTED, {"task_id": task_id, "error": None, **_seen(look)}
+        case NotSent(why) | AccountStop(why) | Throttled(why=why):
+            return State.NOT_SENT, {"error": why}
+        case Rejected(why):
+            return State.REJECTED, {"error": why}
+        case InDoubt(why):
+            return State.IN_DOUBT, {"error": why}
+
+
+def _seen(look: Look) -> dict[str, Any]:
+    told = {"seed": look.seed, "charged": look.credits, "url": look.url}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _job_row(position: int, job: Job) -> tuple[Any, ...]:
+    images = [(image.source, image.store_name if isinstance(image, Frame) else None) for image in job.images]
+    texts = (json.dumps(value, ensure_ascii=False) for value in (dict(job.axes), dict(job.request), images))
+    return (job.key, job.name, position, *texts, job.credits)
+
+
+def _sheet(row: sqlite3.Row) -> Sheet:
+    return Sheet(
+        name=row["name"],
+        key=Key(row["key"]),
+        position=row["position"],
+        axes=json.loads(row["axes"]),
+        request=json.loads(row["request"]),
+        images=tuple((source, stored) for source, stored in json.loads(row["images"])),
+        credits=row["credits"],
+    )
+
+
+def _record(row: sqlite3.Row) -> Record:
+    return Record(
+        key=Key(row["key"]),
+        attempt=row["id"],
+        state=State(row["state"]),
+        marker=row["marker"],
+        posted_at=row["posted_at"],
+        off_peak=bool(row["off_peak"]),
+        task_id=row["task_id"],
+        accepted_at=row["accepted_at"],
+        finished_at=row["finished_at"],
+        url=row["url"],
+        seed=row["seed"],
+        estimated=row["estimated"],
+        charged=row["charged"],
+        error=row["error"],
+        file=row["file"],
+        sha256=row["sha256"],
+        size=row["size"],
+    )

@@ -1,0 +1,103 @@
+"""Where videos stand in the output folder. A name may come to mean another video; no video is ever overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+from vidu_run.errors import StorageTrouble
+from vidu_run.files import file_digest, sync
+from vidu_run.job import Key
+from vidu_run.journal.port import Move, Sheet
+from vidu_run.record import Record
+
+VIDEOS = "videos"
+EARLIER = "videos/earlier"
+ASIDE = "videos/.moving"
+
+
+def video_name(job: str) -> str:
+    return f"{VIDEOS}/{job}.mp4"
+
+
+def present(out: Path, records: Iterable[Record]) -> frozenset[Key]:
+    """Keys whose delivered file stands where it should, with the size it had. `status --verify` reads the bytes."""
+    return frozenset(record.key for record in records if record.file and _size(out / record.file) == record.size)
+
+
+def moves(sheets: Sequence[Sheet], records: Iterable[Record]) -> list[Move]:
+    """What must move so that every name in the spec is free for its own video, and every video has its name.
+
+    A video whose job has another name now takes it; one whose name now means another job goes to `videos/earlier`.
+    """
+    names = {sheet.key: sheet.name for sheet in sheets}
+    claimed = {video_name(sheet.name).casefold() for sheet in sheets}
+    wanted = []
+    for record in records:
+        if record.file is None:
+            continue
+        if record.key in names:
+            target = video_name(names[record.key])
+        elif record.file.casefold() in claimed:
+            target = earlier_name(record.file, record.key)
+        else:
+            continue
+        if target != record.file:
+            wanted.append(Move(record.key, record.file, target))
+    return wanted
+
+
+def earlier_name(file: str, key: Key) -> str:
+    inner = PurePosixPath(file).relative_to(VIDEOS)
+    return f"{EARLIER}/{inner.with_suffix('')}.{key[:8]}.mp4"
+
+
+def set_aside(out: Path, listed: Sequence[Move]) -> None:
+    """First half: every file that moves leaves its name. Can be repeated after a kill: nothing is in place yet."""
+    for move in listed:
+        if (out / move.source).exists() and not _aside(out, move).exists():
+            _rename(out / move.source, _aside(out, move))
+
+
+def put_in_place(out: Path, listed: Sequence[Move]) -> None:
+    """Second half: every file takes its new name. Can be repeated after a kill."""
+    for move in listed:
+        if _aside(out, move).exists():
+            make_room(out, move.target)
+            _rename(_aside(out, move), out / move.target)
+
+
+def place(out: Path, part: Path, file: str, sha256: str) -> None:
+    """Give a verified download its final name; what stands there and is not the same video makes room."""
+    target = out / file
+    if target.exists() and file_digest(target) != sha256:
+        make_room(out, file)
+    _rename(part, target)
+
+
+def make_room(out: Path, file: str) -> None:
+    """Whatever has this name and is not on our list is kept under `videos/earlier`, by the hash of its bytes."""
+    target = out / file
+    if target.exists():
+        inner = PurePosixPath(file).relative_to(VIDEOS)
+        _rename(target, out / f"{EARLIER}/{inner.with_suffix('')}.found-{file_digest(target)[:8]}.mp4")
+
+
+def _aside(out: Path, move: Move) -> Path:
+    return out / ASIDE / f"{move.key}.mp4"
+
+
+def _rename(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+        sync(target.parent)
+    except OSError as error:
+        raise StorageTrouble(f"{target}: cannot be written ({error.strerror})") from None
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

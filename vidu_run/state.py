@@ -1,0 +1,148 @@
+"""Open the state of an output folder: found it, know it again, read what other states and the ledger know."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidu_run import ledger, shelf
+from vidu_run.errors import NeedsWord, StorageTrouble, UsageTrouble
+from vidu_run.files import file_digest
+from vidu_run.job import Job, Key
+from vidu_run.journal import file as state_file
+from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.record import LIVE, Record, State
+
+MOVED_ASIDE = "moves_set_aside"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose state this is: a rehearsal on this machine must never satisfy a paid job."""
+
+    spec: str
+    provider: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the user said about opening: `fresh` buys what a sibling state holds, `moved_to` accepts a new origin."""
+
+    fresh: bool = False
+    moved_to: bool = False
+
+
+async def open_state(
+    out: Path, identity: Identity, jobs: Sequence[Job], siblings: Sequence[Path], how: Opening
+) -> SqliteJournal:
+    """The journal of this folder, ready for a run. Needs the lock. Raises Trouble before anything is sent."""
+    if not (out / state_file.NAME).exists():
+        state_file.create(out)
+    lines = ledger.read(out)
+    journal = SqliteJournal(out)
+    try:
+        _check_identity(journal, out, identity, how)
+        if journal.meta("founded") is None and not how.fresh:
+            _check_siblings(out, identity, jobs, siblings)
+        own = {record.key for record in journal.records() if record.state is State.DONE and not record.elsewhere}
+        await journal.begin(
+            {
+                "founded": journal.meta("founded") or _now(),
+                "spec": identity.spec,
+                "provider": identity.provider,
+                "origin": identity.origin,
+                "pid": str(os.getpid()),
+                "host": socket.gethostname(),
+                "started": _now(),
+            }
+        )
+        await journal.adopt_ledger({key: line for key, line in lines.items() if key not in own})
+        await finish_moves(journal, out)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+async def arrange(journal: SqliteJournal, out: Path) -> None:
+    """Give every delivered video the name its job has now."""
+    wanted = shelf.moves(journal.sheets(), journal.records())
+    if wanted:
+        await journal.plan_moves(wanted)
+        await finish_moves(journal, out)
+
+
+async def finish_moves(journal: SqliteJournal, out: Path) -> None:
+    """Also what a killed run left half done."""
+    listed = journal.moves()
+    if not listed:
+        return
+    if not journal.meta(MOVED_ASIDE):
+        shelf.set_aside(out, listed)
+        await journal.remember({MOVED_ASIDE: "yes"})
+    shelf.put_in_place(out, listed)
+    await journal.moved(listed)
+
+
+def present(out: Path, records: Iterable[Record]) -> frozenset[Key]:
+    """Keys whose video is there. A ledger's line counts only with the very bytes it names."""
+    found = []
+    for record in records:
+        if record.file is None or record.sha256 is None:
+            continue
+        path = out / record.file
+        if record.elsewhere and not (path.is_file() and file_digest(path) == record.sha256):
+            continue
+        found.append(record)
+    return shelf.present(out, found)
+
+
+def _check_identity(journal: SqliteJournal, out: Path, identity: Identity, how: Opening) -> None:
+    provider, origin = journal.meta("provider"), journal.meta("origin")
+    if provider is not None and provider != identity.provider:
+        raise UsageTrouble(
+            f"{out}: its jobs went to the provider {provider}, not {identity.provider}. Give another --out; "
+            "nothing was sent."
+        )
+    if origin is not None and origin != identity.origin and not how.moved_to:
+        raise UsageTrouble(
+            f"{out}: its jobs went to {origin}, not {identity.origin}. Give another --out, or --moved-to if the same "
+            "service has a new address; nothing was sent."
+        )
+
+
+def _check_siblings(out: Path, identity: Identity, jobs: Sequence[Job], folders: Sequence[Path]) -> None:
+    keys = frozenset(job.key for job in jobs)
+    seen = {out.resolve()}
+    for folder in folders:
+        for file in sorted(folder.glob(f"*/{state_file.NAME}")):
+            if file.parent.resolve() in seen:
+                continue
+            seen.add(file.parent.resolve())
+            if count := _held_there(file.parent, identity, keys):
+                raise NeedsWord(
+                    f"{file.parent}: holds {count} of these jobs, done or on their way. Was the spec renamed? "
+                    f"Nothing was sent.\n  go on there:        --out {file.parent}\n  buy them here too:  --fresh"
+                )
+
+
+def _held_there(folder: Path, identity: Identity, keys: frozenset[Key]) -> int:
+    try:
+        other = ReadJournal(folder)
+    except StorageTrouble:
+        return 0
+    try:
+        if other.meta("provider") != identity.provider or other.meta("origin") != identity.origin:
+            return 0
+        return sum(record.state in LIVE for record in other.records(keys))
+    finally:
+        other.close()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %z")
