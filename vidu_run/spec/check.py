@@ -1,0 +1,208 @@
+"""Is a request one the API takes? Pure checks against the provider's schema and limits, each a sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from vidu_run.errors import Problem
+from vidu_run.job import Frame, Image, Request
+from vidu_run.key import canonical
+from vidu_run.spec.read import Document, Path_
+from vidu_run.spec.words import describe, shown, unknown_fields
+
+FREE = ("prompt", "seed", "images", "payload")
+"""Fields that no other field's rules depend on: each is checked by itself, once for each value."""
+
+MARKER_ROOM = 64
+"""Bytes of a body beside the request as written: the marker and its separator."""
+
+RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
+)
+LONGEST_NAME = 120
+
+Finding = tuple[Path_, str]
+"""The way to a value inside a request, and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRules:
+    """The provider's limits for frames: pixels have no unit, shapes are width / height, sizes are in bytes."""
+
+    aspect_min: float
+    aspect_max: float
+    closeness_min: float
+    closeness_max: float
+    body_bytes: int
+
+
+class RequestChecker:
+    """Validates requests against one provider's schema; what repeats is validated once."""
+
+    def __init__(self, schema: Mapping[str, Any], provider: str) -> None:
+        self._schema = schema
+        self._provider = provider
+        self._whole = validator(schema)
+        self._fields = {name: validator(sub) for name, sub in schema["properties"].items() if name in FREE}
+        self._seen: dict[bytes, list[Finding]] = {}
+
+    def findings(self, request: Request) -> list[Finding]:
+        rest = {name: value for name, value in request.items() if name not in FREE}
+        found = list(self._remembered(canonical(rest), lambda: self._rest(rest)))
+        for name in FREE:
+            if name in request:
+                value = request[name]
+                found += self._remembered(canonical([name, value]), lambda n=name, v=value: self._field(n, v))
+        if "images" not in request:
+            found.append((("images",), "images is missing"))
+        return found
+
+    def _remembered(self, key: bytes, find: Any) -> list[Finding]:
+        if key not in self._seen:
+            self._seen[key] = find()
+        return self._seen[key]
+
+    def _rest(self, rest: Request) -> list[Finding]:
+        found: list[Finding] = []
+        for error in self._whole.iter_errors({**rest, "images": ["first", "last"]}):
+            found += self._words(error, rest.get("model"))
+        if isinstance(text := rest.get("meta_data"), str) and not _is_json_object(text):
+            found.append((("meta_data",), 'meta_data must be JSON written as text, such as {"Label": "…"}'))
+        return found
+
+    def _field(self, name: str, value: Any) -> list[Finding]:
+        found: list[Finding] = []
+        for error in self._fields[name].iter_errors(value):
+            subject = name if not error.absolute_path else f"{name}[{error.absolute_path[0]}]"
+            found.append(((name, *error.absolute_path), describe(error, subject)))
+        return found
+
+    def _words(self, error: Any, model: Any) -> Iterator[Finding]:
+        way = tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            for name, hint in unknown_fields(error):
+                sentence = f"{self._provider} knows no field {name!r}{hint}"
+                yield (name,), sentence if hint else f"{sentence}; what its rules do not know goes under extra:"
+        elif way:
+            yield way, describe(error, str(way[-1]), model)
+        else:
+            yield (), describe(error, "request", model)
+
+
+def validator(schema: Mapping[str, Any]) -> Any:
+    """A validator that fetches nothing, whatever a schema refers to."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    return Draft202012Validator(schema, registry=Registry())
+
+
+def structure(document: Document, schema: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with the shape of a spec file, before anything is rendered."""
+    problems = []
+    for error in validator(schema).iter_errors(document.data):
+        way = tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            for name, hint in unknown_fields(error):
+                place = document.place((*way, name), of_key=True)
+                problems.append(Problem(place, f"{_where(way)} has no {name!r}{hint}"))
+        else:
+            subject = str(way[-1]) if way and isinstance(way[-1], str) else _where(way)
+            problems.append(Problem(document.place(way), describe(error, subject)))
+    return problems
+
+
+def image_findings(images: Sequence[Image], rules: ImageRules) -> list[Finding]:
+    """The rules on the frames' shapes; a link's shape is the API's to judge."""
+    found: list[Finding] = []
+    frames = [(number, image) for number, image in enumerate(images) if isinstance(image, Frame)]
+    for number, frame in frames:
+        aspect = frame.width / frame.height
+        if not rules.aspect_min < aspect < rules.aspect_max:
+            found.append(
+                (
+                    ("images", number),
+                    f"{frame.source} is {frame.width}x{frame.height}; a frame's shape must lie between 1:4 and 4:1",
+                )
+            )
+    if len(frames) == 2 and not found:
+        (_, first), (_, last) = frames
+        quotient = (first.width / first.height) / (last.width / last.height)
+        if not rules.closeness_min <= quotient <= rules.closeness_max:
+            found.append(
+                (
+                    ("images",),
+                    f"{first.source} is {first.width}x{first.height} and {last.source} {last.width}x{last.height}: "
+                    f"their shapes differ by {quotient:.2f}, allowed is {rules.closeness_min} to {rules.closeness_max}",
+                )
+            )
+    return found
+
+
+def body_size(request: Request, images: Sequence[Image]) -> int:
+    """Bytes of the POST body, frames counted after base64."""
+    text = len(json.dumps({**request, "images": []}, ensure_ascii=False).encode()) + MARKER_ROOM
+    return text + sum(image.sent_size if isinstance(image, Frame) else len(image.source) + 3 for image in images)
+
+
+def size_findings(request: Request, images: Sequence[Image], rules: ImageRules) -> list[Finding]:
+    size = body_size(request, images)
+    if size <= rules.body_bytes:
+        return []
+    return [
+        (
+            ("images",),
+            f"the request would be {size / 1e6:.1f} MB after base64, more than the {rules.body_bytes / 1e6:g} MB the "
+            "API takes: make the frames smaller (JPEG or WebP) or give them as https URLs",
+        )
+    ]
+
+
+def name_finding(name: str) -> str | None:
+    """What makes a job's name unfit to be a file's on any of the systems people share a spec across."""
+    parts = name.split("/")
+    if len(name) > LONGEST_NAME:
+        return f"the name has {len(name)} characters, more than {LONGEST_NAME}"
+    if any(not part or part.startswith(".") or part != part.strip() or part.endswith(".") for part in parts):
+        return f"the name {shown(name)} has a part that is empty, begins or ends with a dot or a blank"
+    if bad := next((char for char in name if char in '<>:"\\|?*' or not char.isprintable()), None):
+        return f"the name {shown(name)} holds {bad!r}, which not every file system takes"
+    if parts[0] == "earlier" or any(part.split(".")[0].lower() in RESERVED for part in parts):
+        return f"the name {shown(name)} is reserved"
+    return None
+
+
+def fold(problems: Iterable[Problem]) -> list[Problem]:
+    """One problem for each place and message, saying how many more jobs it was met in; in the order of the file."""
+    counts: dict[tuple[Any, str, bool], int] = {}
+    first: dict[tuple[Any, str, bool], Problem] = {}
+    for problem in problems:
+        same = (problem.place, problem.message, problem.warning)
+        counts[same] = counts.get(same, 0) + 1
+        first.setdefault(same, problem)
+    folded = []
+    for same, problem in first.items():
+        more = counts[same] - 1
+        job = f"{problem.job} (and {more:,} more like it)" if more and problem.job else problem.job
+        folded.append(replace(problem, job=job))
+    return sorted(folded, key=lambda problem: problem.place)
+
+
+def _where(way: Path_) -> str:
+    """A word for a place in the spec's structure."""
+    if not way:
+        return "the spec"
+    last = way[-1]
+    if isinstance(last, int):
+        return f"{way[-2] if len(way) > 1 else 'item'} {last + 1}" if way[-2:-1] != ("jobs",) else "a job"
+    return str(last)
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,113 @@
+"""A JSON Schema's verdict in the words of the person who wrote the spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+    "null": "null",
+}
+TEMPLATE = r"\{\{"
+"""How the spec's schema says that a text must hold a template."""
+
+CLEAR_ENOUGH = 80
+
+
+Error = Any
+"""A `jsonschema.ValidationError`; that library is imported by whoever validates, not here."""
+
+
+def describe(error: Error, subject: str, model: str | None = None) -> str:
+    """One sentence: what stands there, and what is allowed. `subject` is the name of the value."""
+    value = error.instance
+    of_model = f" for {model}" if model and subject in ("duration", "resolution") else ""
+    match error.validator:
+        case "required":
+            missing = next(name for name in error.validator_value if name not in value)
+            return f"{missing} is missing"
+        case "additionalProperties":
+            return ""
+        case "enum" | "const":
+            allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
+            return f"{subject} {shown(value)} is not allowed{of_model} ({_choices(allowed)}){_near(value, allowed)}"
+        case "minimum" | "maximum":
+            return f"{subject} {shown(value)} is not allowed{of_model} ({_bounds(error.schema)})"
+        case "type":
+            kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+            return f"{subject} must be {' or '.join(TYPES[kind] for kind in kinds)}, not {_kind(value)} {shown(value)}"
+        case "minItems" | "maxItems":
+            return f"{subject} has {len(value)} items ({_items(error.schema)})"
+        case "maxLength":
+            return f"{subject} has {len(value):,} characters, more than {error.validator_value:,}"
+        case "minLength":
+            return f"{subject} is empty"
+        case "minProperties" | "maxProperties":
+            return f"{subject} has {len(value)} entries"
+        case "pattern" if error.validator_value == TEMPLATE:
+            return f'{subject} must be a value of its kind or a template "{{{{ … }}}}", not the text {shown(value)}'
+        case "pattern":
+            return f"{subject} {shown(value)} does not have the form {error.validator_value}"
+    return f"{subject}: {error.message[:200]}"
+
+
+def unknown_fields(error: Error) -> list[tuple[str, str]]:
+    """For an `additionalProperties` error: each field that is not known, with a hint."""
+    known = error.schema.get("properties", {})
+    return [(name, _near(name, known)) for name in error.instance if name not in known]
+
+
+def shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else _json_like(value)
+    return text if len(text) <= CLEAR_ENOUGH else text[: CLEAR_ENOUGH - 1] + "…"
+
+
+def _json_like(value: Any) -> str:
+    words = {True: "true", False: "false", None: "null"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "the word"
+    return {str: "the text", int: "the number", float: "the number", list: "the list", dict: "the mapping"}.get(
+        type(value), "the value"
+    )
+
+
+def _choices(allowed: Sequence[Any]) -> str:
+    if len(allowed) == 1:
+        return f"only {_plain(allowed[0])}"
+    return f"{', '.join(_plain(item) for item in allowed[:-1])} or {_plain(allowed[-1])}"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else _json_like(value)
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f"only {low}" if low == high else f"{low} to {high}"
+    return f"at least {low}" if low is not None else f"at most {high}"
+
+
+def _items(schema: dict[str, Any]) -> str:
+    low, high = schema.get("minItems"), schema.get("maxItems")
+    if low == high:
+        return f"exactly {low}"
+    return f"at least {low}" if high is None else f"at most {high}"
+
+
+def _near(value: Any, known: Iterable[Any]) -> str:
+    if not isinstance(value, str):
+        return ""
+    near = get_close_matches(value, [item for item in known if isinstance(item, str)], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
