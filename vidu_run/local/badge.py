@@ -1,0 +1,74 @@
+"""Draws the small pill of text that marks a rehearsal and lays it on YUV 4:2:0 planes.
+
+It knows nothing of scenes or video; it never changes the planes it is given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from PIL import Image, ImageDraw, ImageFont
+
+Planes: TypeAlias = tuple[Image.Image, Image.Image, Image.Image]
+
+WORDS_WHEN_BLANK = "rehearsal"
+PILL, TEXT = 24, 226  # luma, video range
+NEUTRAL = 128
+OPACITY = 0.62
+SMOOTHING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    corner: tuple[int, int]  # left and top in luma pixels, both even
+    luma: Image.Image
+    opacity: Image.Image
+
+    def on(self, planes: Planes) -> Planes:
+        """New planes with the badge laid on them."""
+        left, top = self.corner
+        half = self.opacity.resize((self.luma.width // 2, self.luma.height // 2), Image.Resampling.BOX)
+        luma, blue, red = (plane.copy() for plane in planes)
+        luma.paste(self.luma, (left, top), self.opacity)
+        for chroma in (blue, red):
+            chroma.paste(NEUTRAL, (left // 2, top // 2, left // 2 + half.width, top // 2 + half.height), half)
+        return luma, blue, red
+
+
+def draw(label: str, width: int, height: int) -> Badge:
+    """A badge for the lower left corner of a width x height frame; a label too long for it ends in an ellipsis."""
+    short = min(width, height)
+    type_size = max(10, round(short / 32))
+    margin = 2 * round(short / 60)
+    font = ImageFont.load_default(type_size * SMOOTHING)
+    padding = round(type_size * 0.8)
+    words = _fitted(" ".join(label.split()) or WORDS_WHEN_BLANK, font, (width - 2 * (margin + padding)) * SMOOTHING)
+    size = (_even(font.getlength(words) / SMOOTHING + 2 * padding), _even(type_size * 1.9))
+    shape, text = _masks(words, font, size)
+    luma = Image.composite(Image.new("L", size, TEXT), Image.new("L", size, PILL), text)
+    pill = shape.point([round(level * OPACITY) for level in range(256)])
+    opacity = Image.composite(Image.new("L", size, 255), pill, text)
+    return Badge((margin, height - margin - size[1]), luma, opacity)
+
+
+def _masks(
+    words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, size: tuple[int, int]
+) -> tuple[Image.Image, Image.Image]:
+    large = (size[0] * SMOOTHING, size[1] * SMOOTHING)
+    shape, text = Image.new("L", large), Image.new("L", large)
+    ImageDraw.Draw(shape).rounded_rectangle((0, 0, large[0] - 1, large[1] - 1), large[1] // 2, fill=255)
+    ImageDraw.Draw(text).text((large[0] / 2, large[1] / 2), words, fill=255, font=font, anchor="mm")
+    return shape.resize(size, Image.Resampling.BOX), text.resize(size, Image.Resampling.BOX)
+
+
+def _fitted(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
+    if font.getlength(words) <= room:
+        return words
+    while words and font.getlength(words + "…") > room:
+        words = words[:-1]
+    return words.rstrip() + "…"
+
+
+def _even(length: float) -> int:
+    return 2 * round(length / 2)

@@ -1,0 +1,145 @@
+"""What `status --json`, `plan --json` and the page show of a run: plain data from sheets and records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from vidu_run.job import Key
+from vidu_run.journal.port import Sheet
+from vidu_run.plan import Plan
+from vidu_run.record import Record, State
+
+Names = Mapping[Key, Record]
+
+
+def public_state(record: Record | None, run_lives: bool) -> State:
+    """An intent is a submission on its way while its run lives; afterwards nobody knows what became of it."""
+    if record is None or record.state is State.NOT_SENT:
+        return State.PLANNED
+    if record.state is State.INTENT:
+        return State.SUBMITTED if run_lives else State.IN_DOUBT
+    return record.state
+
+
+def job_line(sheet: Sheet, record: Record | None, run_lives: bool) -> dict[str, Any]:
+    asked = sheet.request.get("seed")
+    seed = record.seed if record and record.seed is not None else asked if isinstance(asked, int) and asked else None
+    charged = record.charged if record else None
+    return {
+        "name": sheet.name,
+        "key": sheet.key,
+        "state": public_state(record, run_lives).value,
+        "task_id": record.task_id if record else None,
+        "seed": seed,
+        "credits": charged if charged is not None else sheet.credits,
+        "file": record.file if record else None,
+        "sha256": record.sha256 if record else None,
+        "error": record.error if record else None,
+        "axes": sheet.axes,
+    }
+
+
+def status(
+    spec: str, provider: str, sheets: Sequence[Sheet], records: Mapping[Key, Record], run_lives: bool
+) -> dict[str, Any]:
+    """The object of `status --json`. Credits: `estimated` is what the present spec's jobs would cost by the price
+    list, `charged` what the API said it took; null where it never says.
+    """
+    jobs = [job_line(sheet, records.get(sheet.key), run_lives) for sheet in sheets]
+    counts = Counter(job["state"] for job in jobs)
+    charges = [record.charged for sheet in sheets if (record := records.get(sheet.key)) and record.charged is not None]
+    return {
+        "spec": spec,
+        "provider": provider,
+        "counts": {state.value: counts[state.value] for state in State if counts[state.value]},
+        "credits": {
+            "estimated": sum(sheet.credits or 0 for sheet in sheets),
+            "charged": sum(charges) if charges else None,
+        },
+        "jobs": jobs,
+    }
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The object of `plan --json`."""
+    jobs = [
+        {
+            "name": step.job.name,
+            "key": step.job.key,
+            "step": step.action.value,
+            "reason": step.reason,
+            "credits": step.credits,
+        }
+        for step in plan.steps
+    ]
+    steps = Counter(step.action.value for step in plan.steps)
+    return {
+        "jobs": jobs,
+        "totals": {
+            "jobs": len(jobs),
+            "steps": dict(steps),
+            "credits": plan.credits,
+            "unpriced": len(plan.unpriced),
+            "committed": plan.committed,
+        },
+    }
+
+
+def page_document(
+    status_document: Mapping[str, Any],
+    sheets: Sequence[Sheet],
+    records: Mapping[Key, Record],
+    pictures: Mapping[str, str],
+    facts: Mapping[str, Any],
+    hints: Mapping[str, str],
+) -> dict[str, Any]:
+    """The object of the page: the status, and for each job what a person wants to see beside its video.
+
+    `pictures` maps a video's or a stored frame's name to its small picture; `facts` go in as they are; `hints` are
+    what to do, by state.
+    """
+    jobs = []
+    for sheet, line in zip(sheets, status_document["jobs"], strict=True):
+        record = records.get(sheet.key)
+        first, last = sheet.images[:2] if len(sheet.images) == 2 else ((None, None), (None, None))
+        request = {**sheet.request, "images": [source for source, _ in sheet.images]}
+        jobs.append(
+            {
+                **line,
+                "axes": {axis: str(label) for axis, label in sheet.axes.items()},
+                "poster": pictures.get(line["file"] or ""),
+                "first": _picture(first, pictures),
+                "last": _picture(last, pictures),
+                "thumb_first": pictures.get(first[1] or ""),
+                "thumb_last": pictures.get(last[1] or ""),
+                "prompt": request.get("prompt"),
+                "model": request.get("model"),
+                "duration": request.get("duration"),
+                "resolution": request.get("resolution"),
+                "took": _took(record),
+                "request": request,
+                "hint": hints.get(line["state"]),
+                "bytes": record.size if record else None,
+            }
+        )
+    return {**status_document, **facts, "axes": _axes(sheets), "jobs": jobs}
+
+
+def _picture(image: tuple[str | None, str | None], pictures: Mapping[str, str]) -> str | None:
+    """A link as it is; a stored frame once it is in the store, which is when its job is submitted."""
+    source, stored = image
+    if stored is None:
+        return source
+    return f"frames/{stored}" if stored in pictures else None
+
+
+def _took(record: Record | None) -> float | None:
+    if record is None or record.accepted_at is None or record.finished_at is None:
+        return None
+    return round(record.finished_at - record.accepted_at, 1)
+
+
+def _axes(sheets: Iterable[Sheet]) -> list[str]:
+    return list(dict.fromkeys(axis for sheet in sheets for axis in sheet.axes))

@@ -1,0 +1,83 @@
+"""Small WebP pictures for the page: a poster out of a video, a thumbnail of a still.
+
+It never changes the picture it reads; where a picture cannot be made the page does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from vidu_run.errors import StorageTrouble
+from vidu_run.files import write_durably
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    StorageTrouble,
+    EOFError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def make_poster(video: Path, target: Path, width: int = 480) -> bool:
+    """Write a WebP of the frame a third into the video, at most `width` pixels wide; False where it cannot."""
+    try:
+        import av
+    except ImportError:
+        return False
+    unreadable = (*UNREADABLE, av.FFmpegError, ImportError)
+    return _attempt(lambda: _frame_at_a_third(video), target, width, unreadable)
+
+
+def frame_thumbnail(image: Path, target: Path, width: int = 480) -> bool:
+    """Write an upright WebP of a still, at most `width` pixels wide; False where it cannot."""
+    return _attempt(lambda: _upright(image, width), target, width, UNREADABLE)
+
+
+def _attempt(
+    read: Callable[[], Image.Image | None], target: Path, width: int, unreadable: tuple[type[BaseException], ...]
+) -> bool:
+    try:
+        picture = read()
+        if picture is None:
+            return False
+        write_durably(target, _webp(picture, width))
+    except unreadable:
+        return False
+    return True
+
+
+def _webp(picture: Image.Image, width: int) -> bytes:
+    height = max(1, round(picture.height * width / picture.width))
+    small = picture if picture.width <= width else picture.resize((width, height), Image.Resampling.LANCZOS)
+    buffer = BytesIO()
+    small.save(buffer, "WEBP", quality=80, method=4)
+    return buffer.getvalue()
+
+
+def _upright(image: Path, width: int) -> Image.Image:
+    with Image.open(image) as opened:
+        opened.draft("RGB", (2 * width, 2 * width))
+        upright = ImageOps.exif_transpose(opened)
+        return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+
+
+def _frame_at_a_third(video: Path) -> Image.Image | None:
+    import av
+
+    with av.open(str(video)) as container:
+        stream = container.streams.best("video")
+        if stream is None:
+            return None
+        third = (container.duration or 0) / av.time_base / 3
+        found = None
+        for found in container.decode(video=0):
+            if found.time is not None and found.time >= third:
+                break
+        return Image.fromarray(found.to_ndarray(format="rgb24")) if found is not None else None
