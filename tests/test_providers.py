@@ -339,7 +339,8 @@ def test_a_missing_schema_is_named() -> None:
 
 def test_reading_a_provider_loads_no_heavy_library() -> None:
     heavy = {"jsonschema", "aiohttp", "jinja2", "PIL", "av", "numpy"}
-    code = f"import sys; from vidu_run.providers.catalogue import provider; provider('vidu'); print({heavy} & set(sys.modules))"
+    imports = "import sys; from vidu_run.providers.catalogue import provider; provider('vidu')"
+    code = f"{imports}; print({heavy} & set(sys.modules))"
     assert python(code, Path(vidu_run.__file__).parents[1]) == "set()"
 
 

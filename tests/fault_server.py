@@ -1,0 +1,242 @@
+"""An API that misbehaves on request, over raw sockets, and keeps a ledger of what it accepted.
+
+Each POST takes the next word of `faults` (then "ok"); each download the next word of `download_faults`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+SUBMIT = "/vidu/ent/v2/start-end2video"
+OFFICIAL_SUBMIT = "/ent/v2/start-end2video"
+
+
+@dataclass
+class Posted:
+    """One POST whose body arrived whole. `task_id` is None where the server did not accept it."""
+
+    body: dict[str, Any]
+    headers: dict[str, str]
+    at: float
+    task_id: str | None = None
+
+
+@dataclass
+class FaultServer:
+    """Use as a context manager; `base_url` is then on loopback. `task_seconds`: how long a task takes."""
+
+    video: bytes
+    faults: list[str] = field(default_factory=list)
+    download_faults: list[str] = field(default_factory=list)
+    query_faults: list[str] = field(default_factory=list)
+    task_seconds: float = 0.0
+    ledger: list[Posted] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    queried_keys: list[str] = field(default_factory=list)
+    download_headers: list[dict[str, str]] = field(default_factory=list)
+    most_in_flight: int = 0
+    port: int = 0
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def accepted(self) -> list[Posted]:
+        return [posted for posted in self.ledger if posted.task_id]
+
+    def double_spent(self) -> list[str]:
+        """Job keys (from the markers) that were accepted more than once."""
+        keys = [posted.body["payload"].split(".")[1] for posted in self.accepted]
+        return sorted({key for key in keys if keys.count(key) > 1})
+
+    def __enter__(self) -> FaultServer:
+        self._loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
+        self._thread.start()
+        assert started.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join(10)
+
+    def _serve(self, started: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._main(started))
+        self._loop.close()
+
+    async def _main(self, started: threading.Event) -> None:
+        self._stopped = asyncio.Event()
+        self._open: set[asyncio.Task[None]] = set()
+        server = await asyncio.start_server(self._connection, "127.0.0.1", self.port)
+        self.port = server.sockets[0].getsockname()[1]
+        started.set()
+        await self._stopped.wait()
+        server.close()
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            while await self._exchange(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self._open.discard(task)
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        request, *lines = head.strip().split("\r\n")
+        method, path, _ = request.split(" ")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        if method == "POST":
+            return await self._post(path, headers, reader, writer)
+        self.requests.append(path)
+        if path.startswith("/files/"):
+            await self._download(headers, writer)
+        else:
+            await self._query(path, headers, writer)
+        return headers.get("connection") != "close"
+
+    async def _post(
+        self, path: str, headers: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        fault = self.faults.pop(0) if self.faults else "ok"
+        if fault == "reset-on-headers":
+            return reset(writer)
+        body = await reader.readexactly(int(headers["content-length"]))
+        posted = Posted(json.loads(body), headers, time.time())
+        self.requests.append(path)
+        self.ledger.append(posted)
+        if fault in ("ok", "lost-reply", "reset-after", "500-accepted", "hang-accepted", "html-accepted", "cut-reply"):
+            posted.task_id = f"t-{len(self.ledger)}"
+            running = [p for p in self.accepted if time.time() - p.at < self.task_seconds]
+            self.most_in_flight = max(self.most_in_flight, len(running))
+        if fault == "reset-after":
+            return reset(writer)
+        if fault == "lost-reply":
+            return False
+        if fault == "hang-accepted":
+            await asyncio.sleep(3600)
+        if fault == "cut-reply":
+            writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"task_id": "t-')
+            await writer.drain()
+            return False
+        status, extra, reply = self._reply(fault, path, posted)
+        await respond(writer, status, reply, extra)
+        return False
+
+    def _reply(self, fault: str, path: str, posted: Posted) -> tuple[int, str, bytes]:
+        if fault == "ok":
+            official = path == OFFICIAL_SUBMIT
+            word = {"state": "created", "credits": 7, "seed": 42} if official else {"status": "processing"}
+            return 200, "", json.dumps({"task_id": posted.task_id, "created_at": int(posted.at), **word}).encode()
+        if fault in ("500-accepted", "500-refused"):
+            return 500, "", envelope(500, "InternalServiceFailure", "try again")
+        if fault in ("html-accepted", "html"):
+            return 200, "", b"<html>hello</html>"
+        if fault == "no-id":
+            return 200, "", b'{"status": "processing"}'
+        if fault == "same-id":
+            return 200, "", b'{"task_id": "t-1", "status": "processing"}'
+        if fault.startswith("redirect"):
+            return 307, f"Location: {SUBMIT}\r\n", b""
+        if fault.startswith("429"):
+            _, _, after = fault.partition(" ")
+            extra = f"Retry-After: {after}\r\n" if after else ""
+            return 429, extra, envelope(429, "TooManyRequests", "slower please")
+        status, _, code = fault.partition(" ")
+        return int(status), "", envelope(int(status), code or "BadRequest", "refused by the test")
+
+    async def _query(self, path: str, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        self.queried_keys.append(headers.get("authorization", ""))
+        fault = self.query_faults.pop(0) if self.query_faults else "ok"
+        if fault == "reset":
+            reset(writer)
+            return
+        if fault != "ok":
+            await respond(writer, int(fault), envelope(int(fault), "Error", "asked for by the test"))
+            return
+        task_id = path.split("/")[-2]
+        posted = next((p for p in self.accepted if p.task_id == task_id), None)
+        if posted is None:
+            await respond(writer, 404, envelope(404, "TaskNotFound", "no such task"))
+            return
+        done = time.time() - posted.at >= self.task_seconds
+        if posted.body.get("prompt") == "this one fails":
+            reply: dict[str, Any] = {"id": task_id, "status": "failed", "error": {"code": "Bad", "message": "no luck"}}
+        elif done:
+            reply = {
+                "id": task_id,
+                "status": "completed",
+                "video_url": f"{self.base_url}/files/{task_id}.mp4?sig=a%2Fb",
+            }
+        else:
+            reply = {"id": task_id, "status": "processing"}
+        await respond(writer, 200, json.dumps(reply).encode())
+
+    async def _download(self, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        self.download_headers.append(headers)
+        fault = self.download_faults.pop(0) if self.download_faults else "ok"
+        if fault == "truncated":
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.video)}\r\n\r\n".encode() + self.video[:-999])
+            await writer.drain()
+            writer.close()
+        elif fault == "truncated-no-length":
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + self.video[:-999])
+            await writer.drain()
+            writer.close()
+        elif fault == "html":
+            await respond(writer, 200, b"<html>expired</html>")
+        elif fault == "empty":
+            await respond(writer, 200, b"")
+        elif fault == "garbage":
+            await respond(writer, 200, b"\0" * len(self.video))
+        elif fault == "slow":
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.video)}\r\n\r\n".encode())
+            for at in range(0, len(self.video), 4096):
+                writer.write(self.video[at : at + 4096])
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        elif fault != "ok":
+            await respond(writer, int(fault), b"no")
+        else:
+            await respond(writer, 200, self.video)
+
+
+def envelope(status: int, code: str, message: str) -> bytes:
+    return json.dumps({"code": status, "reason": code, "message": message}).encode()
+
+
+async def respond(writer: asyncio.StreamWriter, status: int, body: bytes, extra: str = "") -> None:
+    writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{extra}\r\n".encode() + body)
+    await writer.drain()
+
+
+def reset(writer: asyncio.StreamWriter) -> bool:
+    """Close with an RST, as a crashed peer or an impatient proxy does."""
+    plain = writer.get_extra_info("socket")
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    return False
+
+
+def markers(posts: Iterable[Posted]) -> list[str]:
+    return [posted.body["payload"] for posted in posts]

@@ -1,0 +1,5 @@
+"""`python -m vidu_run`."""
+
+from vidu_run.cli import main
+
+main()

@@ -1,0 +1,230 @@
+"""The table of contents of a run: read, check, lock, recover, plan, confirm, act, page."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from vidu_run import config, ledger, show, spend, view
+from vidu_run.console import Console
+from vidu_run.desk import Stop
+from vidu_run.errors import Place, StorageTrouble, UsageTrouble
+from vidu_run.folder import locked, output_folder
+from vidu_run.job import Job
+from vidu_run.journal import file as state_file
+from vidu_run.journal.port import Limits, Sheet
+from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.pace import Timing
+from vidu_run.plan import Action, Found, Plan, Wish, make_plan
+from vidu_run.providers.catalogue import local_like, provider
+from vidu_run.providers.pricing import prices
+from vidu_run.record import Record, State, ledger_record
+from vidu_run.session import EMBEDDED, Service
+from vidu_run.spec.load import LOCAL, LOCAL_RULES, Spec, load
+from vidu_run.state import Identity, Opening, arrange, open_state, present
+from vidu_run.work import Ended, Setting, act, ended, target_of
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which provider, host, folder and key, as the command line and the environment say."""
+
+    provider: str | None = None
+    base_url: str | None = None
+    out: Path | None = None
+    key_file: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def service(self, spec: Spec) -> Service:
+        """Raises UsageTrouble for a bad address or a missing key."""
+        address = config.base_url(spec.provider, self.base_url, self.environment)
+        key = config.find_key(spec.provider, self.key_file, self.environment)
+        return Service(spec.provider, address, key, config.quick_rendering(self.environment))
+
+    def folder(self, spec: Spec) -> Path:
+        return self.out or output_folder(spec.path, spec.home, spec.provider.name)
+
+
+@dataclass(frozen=True, slots=True)
+class RunWish:
+    """What the user asked of `run`."""
+
+    plan: Wish
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    concurrency: int | None = None
+    budget: int | None = None
+    yes: bool = False
+    waits: bool = True
+    opening: Opening = field(default_factory=Opening)
+
+
+async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ended:
+    """Raises Trouble where nothing was sent; what happens from the first POST on is told in `Ended`."""
+    spec = load(path, where.provider, wish.settings)
+    service = where.service(spec)
+    out = where.folder(spec)
+    console.problems(spec.warnings)
+    console.say(service.greeting, "bright_black")
+    with locked(out):
+        journal = await _opened(spec, service, out, wish.opening)
+        try:
+            plan = _plan(spec, journal.records(), out, wish.plan)
+            stop = Stop()
+            setting = _setting(spec, where, out, wish)
+            go = _confirmed(plan, spec, wish, console)
+            incomplete = await act(plan, setting, service, journal, stop, console) if go else ["nothing was sent"]
+            return ended(plan, setting, journal, stop, incomplete, console)
+        finally:
+            journal.close()
+
+
+async def fetch(out: Path, where: Where, console: Console) -> Ended:
+    """Wait for and download what is paid for, from the state alone. Never submits."""
+    with locked(out):
+        with view.read(out) as state:
+            service, setting = _remembered(state, out, where)
+        console.say(service.greeting, "bright_black")
+        journal = SqliteJournal(out)
+        try:
+            await journal.begin({})
+            plan = _without_submits(journal, out)
+            stop = Stop()
+            incomplete = await act(plan, setting, service, journal, stop, console)
+            return ended(plan, setting, journal, stop, incomplete, console)
+        finally:
+            journal.close()
+
+
+def plan(path: Path, where: Where, wish: Wish, settings: Mapping[str, Any]) -> tuple[Plan, Spec]:
+    """What `run` would do, from the files and the journal alone: no lock, nothing sent, nothing written."""
+    spec = load(path, where.provider, settings)
+    out = where.folder(spec)
+    lines = [ledger_record(line) for line in ledger.read(out).values()]
+    records = {record.key: record for record in lines}
+    if (out / state_file.NAME).exists():
+        with view.read(out) as journal:
+            records |= {record.key: record for record in journal.records()}
+    return _plan(spec, records.values(), out, wish), spec
+
+
+async def resolve(out: Path, names: list[str], state: State, task_id: str | None, console: Console) -> int:
+    """Record the user's word on jobs in doubt; the next run acts on it. Returns how many jobs it was."""
+    with locked(out):
+        journal = SqliteJournal(out)
+        try:
+            chosen = _in_doubt(journal, names)
+            if task_id is not None and len(chosen) > 1:
+                raise UsageTrouble(f"--task names one task, but {len(chosen)} jobs in doubt match")
+            if task_id is not None and journal.knows(task_id):
+                raise UsageTrouble(f"task {task_id} already belongs to another job")
+            await journal.begin({})
+            for sheet, record in chosen:
+                facts: dict[str, Any] = {"error": "the user's word"} if task_id is None else {"task_id": task_id}
+                facts |= {"accepted_at": record.posted_at, "error": None} if task_id is not None else {}
+                await journal.decide(record, state, facts)
+                console.say(f"{sheet.name}: {_word(state, task_id)}")
+            return len(chosen)
+        finally:
+            journal.close()
+
+
+async def _opened(spec: Spec, service: Service, out: Path, opening: Opening) -> SqliteJournal:
+    """The journal with this spec's jobs in it and every delivered video under its job's present name."""
+    identity = Identity(spec.path.name, spec.provider.name, service.origin)
+    siblings = [spec.folder / "out", out.resolve().parent]
+    journal = await open_state(out, identity, spec.jobs, siblings, opening)
+    try:
+        await journal.plant(spec.jobs)
+        await journal.remember(_facts(spec))
+        await arrange(journal, out)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _facts(spec: Spec) -> dict[str, str]:
+    """What `fetch` and the page need where the spec is gone."""
+    return {
+        "rules": spec.home,
+        "timing": json.dumps(asdict(spec.timing)),
+        "concurrency": str(spec.concurrency),
+        "off_peak_concurrency": str(spec.off_peak_concurrency),
+        "notes": "\n".join(() if spec.provider.name == LOCAL else spec.provider.notes),
+    }
+
+
+def _plan(spec: Spec, records: Any, out: Path, wish: Wish) -> Plan:
+    known = {record.key: record for record in records}
+    return make_plan(spec.jobs, Found(known, present(out, known.values())), wish)
+
+
+def _confirmed(plan: Plan, spec: Spec, wish: RunWish, console: Console) -> bool:
+    spend.within_budget(plan, spec.budget, wish.budget)
+    question = show.plan_summary(plan, prices(spec.provider))
+    console.say(question)
+    budgeted = spec.budget is not None or wish.budget is not None
+    local = spec.provider.name == LOCAL
+    return spend.allowed(plan, local, wish.yes, budgeted, console.interactive, question, console.ask)
+
+
+def _setting(spec: Spec, where: Where, out: Path, wish: RunWish) -> Setting:
+    limits = _limits(wish.concurrency or spec.concurrency, spec.off_peak_concurrency, spec.timing)
+    target = target_of(spec.path, out, where.provider, where.out is not None)
+    return Setting(out, spec.folder, target, spec.timing, limits, wish.waits)
+
+
+def _limits(concurrency: int, off_peak: int, timing: Timing) -> Limits:
+    return Limits(concurrency, off_peak, timing.task_deadline, timing.off_peak_deadline)
+
+
+def _remembered(state: ReadJournal, out: Path, where: Where) -> tuple[Service, Setting]:
+    """Service and setting of the last run, as the state keeps them."""
+    name, origin, rules = (state.meta(fact) or "" for fact in ("provider", "origin", "rules"))
+    if not name:
+        raise StorageTrouble(f"{out}: no run has begun here")
+    home = provider(LOCAL_RULES if rules in ("", LOCAL) else rules)
+    chosen = local_like(home) if name == LOCAL else provider(name)
+    address = where.base_url or (None if origin == EMBEDDED else origin)
+    key = config.find_key(chosen, where.key_file, where.environment)
+    timing = Timing(**json.loads(state.meta("timing") or "{}"))
+    limits = _limits(int(state.meta("concurrency") or 4), int(state.meta("off_peak_concurrency") or 100), timing)
+    service = Service(chosen, address, key, config.quick_rendering(where.environment))
+    return service, Setting(out, None, target_of(None, out, None, True), timing, limits)
+
+
+def _without_submits(journal: SqliteJournal, out: Path) -> Plan:
+    records = {record.key: record for record in journal.records()}
+    jobs = [_job_of(sheet) for sheet in journal.sheets() if sheet.key in records]
+    whole = make_plan(jobs, Found(records, present(out, records.values())), Wish())
+    return Plan(tuple(step for step in whole.steps if step.action is not Action.SUBMIT), whole.committed)
+
+
+def _job_of(sheet: Sheet) -> Job:
+    return Job(sheet.name, sheet.key, sheet.request, (), sheet.axes, Place(""), sheet.credits)
+
+
+def _in_doubt(journal: SqliteJournal, names: list[str]) -> list[tuple[Sheet, Record]]:
+    """The jobs in doubt that the user means. Raises UsageTrouble for a name that means none."""
+    held = {r.key: r for r in journal.records() if r.state in (State.IN_DOUBT, State.INTENT)}
+    doubtful = [(sheet, held[sheet.key]) for sheet in journal.sheets() if sheet.key in held]
+    chosen = []
+    for name in names:
+        meant = [pair for pair in doubtful if fnmatchcase(pair[0].name, name)]
+        if not meant:
+            raise UsageTrouble(f"no job in doubt is called {name!r}")
+        chosen += [pair for pair in meant if pair not in chosen]
+    return chosen
+
+
+def _word(state: State, task_id: str | None) -> str:
+    return {
+        State.SUBMITTED: f"is task {task_id}; the next run fetches it",
+        State.NOT_SENT: "was not taken; the next run submits it again",
+        State.ABANDONED: "given up",
+    }[state]

@@ -1,0 +1,366 @@
+"""The command line: options in, exit code out, one door for every failure. No logic lives here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vidu_run import __version__
+from vidu_run.errors import Exit, SpecTrouble, Trouble, UsageTrouble
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+class _Commands(click.Group):
+    """`vidu-run jobs.yaml` is `vidu-run run jobs.yaml`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="vidu-run")
+def cli() -> None:
+    """Videos from first and last frames, declared in YAML, bought once.
+
+    \b
+    vidu-run jobs.yaml --provider local   rehearse, free
+    vidu-run plan jobs.yaml               what it will do, and cost
+    vidu-run jobs.yaml --limit 1          buy one
+    """
+
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _options(*options: Decorator) -> Decorator:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_place = _options(
+    click.option("--out", type=FOLDER, help="The output folder. Default: out/<spec name>/ beside the spec."),
+    click.option("--provider", metavar="NAME", help="local, octopusx, vidu or vidu-cn instead of the spec's."),
+    click.option("--base-url", metavar="URL", help="Another host for the provider's routes."),
+    click.option("--key-file", type=FILE, help="A file with the key, where no variable holds it."),
+)
+_settings = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Over the spec's vars.")
+_only = click.option("--only", metavar="GLOB", help="Jobs whose name matches.")
+_limit = click.option("--limit", type=click.IntRange(0), metavar="N", help="Submit at most N jobs.")
+_retry = click.option("--retry-failed", is_flag=True, help="Also buy again what failed or was rejected.")
+_rebuy = click.option("--rebuy", is_flag=True, help="Also buy what the ledger says was delivered elsewhere.")
+_json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+_spec = click.argument("spec", type=FILE)
+_maybe_spec = click.argument("spec", type=FILE, required=False)
+_state = click.option("--state", type=FOLDER, help="The output folder, where the spec may be gone.")
+
+
+@cli.command()
+@_spec
+@_place
+@_settings
+@_only
+@_limit
+@_retry
+@_rebuy
+@_json
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Tasks at the API at once.")
+@click.option("--budget", type=click.IntRange(0), metavar="N", help="Credits this run may add.")
+@click.option("--no-wait", is_flag=True, help="Submit, and leave the waiting to a later run.")
+@click.option("--yes", "-y", is_flag=True, help="Spend without asking.")
+@click.option("--fresh", is_flag=True, help="Buy here what another output folder of this provider holds.")
+@click.option("--moved-to", is_flag=True, help="The same service has a new address.")
+def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> int:
+    """Buy what the spec asks for and is not there yet."""
+    from vidu_run import app
+    from vidu_run.console import Console
+    from vidu_run.plan import Wish
+    from vidu_run.state import Opening
+
+    wish = app.RunWish(
+        plan=Wish(options["only"], options["limit"], options["retry_failed"], options["rebuy"]),
+        settings=_parsed(settings),
+        concurrency=options["concurrency"],
+        budget=options["budget"],
+        yes=options["yes"],
+        waits=not options["no_wait"],
+        opening=Opening(options["fresh"], options["moved_to"]),
+    )
+    console = Console()
+    return _told(asyncio.run(app.run(spec, _where(options), wish, console)), as_json, console)
+
+
+@cli.command()
+@_maybe_spec
+@_state
+@_place
+@_json
+def fetch(spec: Path | None, state: Path | None, as_json: bool, **options: Any) -> int:
+    """Wait for what is paid for and download it. Never submits."""
+    from vidu_run import app
+    from vidu_run.console import Console
+
+    console = Console()
+    out = _folder(spec, state, options)
+    return _told(asyncio.run(app.fetch(out, _where(options), console)), as_json, console)
+
+
+@cli.command()
+@click.argument("specs", type=FILE, nargs=-1, required=True)
+@click.option("--provider", metavar="NAME", help="Check against another provider's rules.")
+@_settings
+@_json
+def check(specs: Sequence[Path], provider: str | None, settings: Sequence[str], as_json: bool) -> int:
+    """Every problem of the specs, with its place. Sends nothing."""
+    from vidu_run.console import Console
+    from vidu_run.inspect import check_all
+
+    console = Console()
+    found = check_all(specs, provider, _parsed(settings))
+    if as_json:
+        console.raw(json.dumps(found.document, ensure_ascii=False))
+    elif os.environ.get("GITHUB_ACTIONS") == "true":
+        console.raw("\n".join(found.annotations))
+    else:
+        console.problems(found.problems)
+        console.say(found.summary)
+    return Exit.USAGE if found.errors else Exit.DONE
+
+
+@cli.command()
+@click.argument("specs", type=FILE, nargs=-1, required=True)
+@_place
+@_settings
+@_only
+@_limit
+@_retry
+@_rebuy
+@_json
+@click.option("--markdown", is_flag=True, help="A table for a pull request.")
+def plan(specs: Sequence[Path], settings: Sequence[str], as_json: bool, markdown: bool, **options: Any) -> int:
+    """Each job's step, reason and price. Sends nothing, not even a question."""
+    from vidu_run import app, show
+    from vidu_run.console import Console
+    from vidu_run.plan import Wish
+    from vidu_run.providers.pricing import prices
+    from vidu_run.report.data import plan_document
+
+    console = Console()
+    wish = Wish(options["only"], options["limit"], options["retry_failed"], options["rebuy"])
+    plans = [app.plan(path, _where(options), wish, _parsed(settings)) for path in specs]
+    if as_json:
+        documents = [plan_document(made) for made, _ in plans]
+        console.raw(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
+        return Exit.DONE
+    for made, spec in plans:
+        if markdown:
+            console.answer(show.plan_markdown(made, prices(spec.provider)))
+            continue
+        console.answer("\n".join([*show.plan_table(made), show.plan_summary(made, prices(spec.provider))]))
+    return Exit.DONE
+
+
+@cli.command()
+@_maybe_spec
+@_state
+@_place
+@_json
+@click.option("--verify", is_flag=True, help="Read every delivered file again and compare its hash.")
+def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, **options: Any) -> int:
+    """Where every job stands, from the state alone; also while a run goes on."""
+    from vidu_run import show, view
+    from vidu_run.console import Console
+    from vidu_run.folder import run_lives
+
+    out = _folder(spec, state, options)
+    with view.read(out) as journal:
+        document = view.status_of(journal, out, run_lives(out), verify)
+    console = Console()
+    if as_json:
+        console.raw(json.dumps(document, ensure_ascii=False))
+    else:
+        console.answer(show.status_text(document))
+    return Exit.DONE
+
+
+@cli.command()
+@_maybe_spec
+@_state
+@_place
+@_json
+def report(spec: Path | None, state: Path | None, as_json: bool, **options: Any) -> int:
+    """Write the page anew, from the state alone; also while a run goes on."""
+    from vidu_run import view
+    from vidu_run.console import Console
+    from vidu_run.folder import run_lives
+
+    out = _folder(spec, state, options)
+    console = Console()
+    with view.read(out) as journal:
+        lives = run_lives(out)
+        page = view.write_page(journal, out, lives)
+        document = view.status_of(journal, out, lives)
+    if as_json:
+        console.raw(json.dumps({**document, "page": str(page)}, ensure_ascii=False))
+    else:
+        console.answer(str(page))
+    return Exit.DONE
+
+
+@cli.command()
+@click.argument("words", nargs=-1, metavar="[SPEC] JOB...")
+@_state
+@_place
+@click.option("--task", metavar="ID", help="It was taken: this is its task.")
+@click.option("--resubmit", is_flag=True, help="It surely was not taken: submit it again.")
+@click.option("--abandon", is_flag=True, help="Give it up.")
+def resolve(
+    words: Sequence[str], state: Path | None, task: str | None, resubmit: bool, abandon: bool, **options: Any
+) -> int:
+    """Record your word on jobs in doubt (globs allowed); the next run acts on it."""
+    from vidu_run import app
+    from vidu_run.console import Console
+    from vidu_run.record import State
+    from vidu_run.reply import usable_task_id
+
+    if sum((task is not None, resubmit, abandon)) != 1:
+        raise UsageTrouble("give one of --task ID, --resubmit, --abandon")
+    if task is not None and usable_task_id(task) is None:
+        raise UsageTrouble(f"--task {task!r} is not a task id")
+    spec, names = (None, words) if state else (Path(words[0]) if words else None, words[1:])
+    if not names:
+        raise UsageTrouble("name the jobs to resolve (a glob such as '*' means all that are in doubt)")
+    verdict = State.SUBMITTED if task else State.NOT_SENT if resubmit else State.ABANDONED
+    asyncio.run(app.resolve(_folder(spec, state, options), list(names), verdict, task, Console()))
+    return Exit.DONE
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
+@click.option("--folder", type=FOLDER, default=Path("vidu-local-api"), show_default=True, help="Keeps its tasks.")
+def serve(port: int, folder: Path) -> int:
+    """The local API on a port of its own, for curl or any client."""
+    from vidu_run.console import Console
+    from vidu_run.serve import serve_until_stopped
+
+    return asyncio.run(serve_until_stopped(folder, port, os.environ, Console()))
+
+
+@cli.command()
+@click.argument("name", default="spec", metavar="[NAME]")
+def schema(name: str) -> int:
+    """Print a JSON Schema: of the spec, or of a provider's request (octopusx, vidu, vidu-cn)."""
+    from vidu_run.console import Console
+    from vidu_run.inspect import schema_text
+
+    Console().raw(schema_text(name))
+    return Exit.DONE
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER)
+def init(folder: Path) -> int:
+    """Make a starter folder: a spec, two frames, a README."""
+    from vidu_run.console import Console
+    from vidu_run.starter import make_starter
+
+    made = make_starter(folder)
+    Console().answer("\n".join([*(str(path) for path in made), "", f"next: vidu-run {folder / 'jobs.yaml'}"]))
+    return Exit.DONE
+
+
+def _where(options: Mapping[str, Any]) -> Any:
+    from vidu_run.app import Where
+
+    return Where(options["provider"], options["base_url"], options["out"], options["key_file"])
+
+
+def _folder(spec: Path | None, state: Path | None, options: Mapping[str, Any]) -> Path:
+    """The output folder a command means: named, or that of the spec."""
+    from vidu_run.inspect import folder_of
+
+    if state is not None:
+        return state
+    if spec is None:
+        raise UsageTrouble("give the spec, or --state DIR (the output folder)")
+    out: Path | None = options["out"]
+    return out or folder_of(spec, options["provider"])
+
+
+def _parsed(settings: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE`, the value read as a scalar of the spec would be."""
+    from vidu_run.spec.read import json_scalar
+
+    parsed = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UsageTrouble(f"--set {setting}: write NAME=VALUE")
+        parsed[name] = json_scalar(value)
+    return parsed
+
+
+def _told(ended: Any, as_json: bool, console: Any) -> int:
+    from vidu_run import show
+
+    if as_json:
+        reasons = [{"code": code, "reason": reason} for code, reason in ended.reasons]
+        console.raw(json.dumps({**ended.status, "exit": ended.code, "reasons": reasons}, ensure_ascii=False))
+    for line in show.end_lines(ended.code, ended.reasons, ended.status, ended.page):
+        console.say(line)
+    return int(ended.code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The one door: every failure leaves as one or two lines and an exit code."""
+    sys.exit(_guarded(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _guarded(arguments: list[str]) -> int:
+    try:
+        return int(cli.main(arguments, prog_name="vidu-run", standalone_mode=False) or 0)
+    except SpecTrouble as trouble:
+        return _fail(str(trouble), trouble.code)
+    except Trouble as trouble:
+        return _fail(f"vidu-run: {trouble}", trouble.code)
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not complain about it while it leaves.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except Exception as error:
+        return _fail(_bug(error), Exit.BUG)
+
+
+def _fail(message: str, code: int) -> int:
+    from vidu_run.console import clean
+
+    sys.stderr.write(clean(message) + "\n")
+    return int(code)
+
+
+def _bug(error: Exception) -> str:
+    """Two lines on the screen, the rest in a file ready to be sent."""
+    with tempfile.NamedTemporaryFile("w", prefix="vidu-run-bug-", suffix=".txt", delete=False) as file:
+        file.write(f"vidu-run {__version__}, Python {sys.version}\n\n{traceback.format_exc()}")
+    return f"vidu-run: a bug here: {type(error).__name__}: {error}\nWhat we would like to see stands in {file.name}"

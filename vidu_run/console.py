@@ -1,0 +1,106 @@
+"""What a person sees in the terminal: progress on standard error, answers on standard output. All text is cleaned."""
+
+from __future__ import annotations
+
+import sys
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console as Rich
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from vidu_run.errors import Problem
+
+COLOURS = {
+    "done": "green",
+    "ready": "cyan",
+    "submitted": "blue",
+    "planned": "bright_black",
+    "in_doubt": "magenta",
+    "failed": "red",
+    "rejected": "red",
+    "abandoned": "bright_black",
+    "stopping": "yellow",
+}
+
+
+def clean(text: str) -> str:
+    """Without what could move a cursor, ring, or turn the reading direction: control and format characters."""
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
+
+
+class Console:
+    def __init__(self) -> None:
+        self._screen = Rich(stderr=True, highlight=False, soft_wrap=True)
+
+    @property
+    def interactive(self) -> bool:
+        return sys.stdin.isatty() and self._screen.is_terminal
+
+    def say(self, text: str, style: str = "") -> None:
+        self._screen.print(Text(clean(text), style=style))
+
+    def answer(self, text: str) -> None:
+        """What the user asked for, on standard output."""
+        sys.stdout.write(clean(text) + "\n")
+        sys.stdout.flush()
+
+    def raw(self, text: str) -> None:
+        """JSON and other exact text on standard output."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def ask(self, question: str) -> bool:
+        """Whether the person at the terminal says yes; anything else is no."""
+        self._screen.print(Text("Spend this? [y/N] "), end="")
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def problems(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self._screen.print(Text(clean(str(problem)), style="yellow" if problem.warning else ""))
+
+    def table(self, table: Table) -> None:
+        Rich(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
+
+    def progress(self, states: Mapping[str, str]) -> Progress:
+        return Progress(self._screen, states)
+
+
+class Progress:
+    """Counts per state while a run goes on; a live line on a terminal, plain lines elsewhere."""
+
+    def __init__(self, screen: Rich, states: Mapping[str, str]) -> None:
+        self._screen = screen
+        self._states = dict(states)
+        self._begun = time.monotonic()
+        self._last = ""
+        self._live = Live(get_renderable=self._render, console=screen, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Progress:
+        if self._screen.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._screen.is_terminal:
+            self._live.stop()
+
+    def tell(self, name: str, state: str, text: str) -> None:
+        if name:
+            self._states[name] = state
+        line = Text(time.strftime("%H:%M:%S "), style="bright_black")
+        line.append(f"{state:<10}", style=COLOURS.get(state, ""))
+        line.append(clean(f" {name}  {text}".rstrip()))
+        self._screen.print(line)
+
+    def _render(self) -> Text:
+        line = Text()
+        for state, count in sorted(Counter(self._states.values()).items()):
+            line.append(f"{count} ", style="bold")
+            line.append(f"{state}   ", style=COLOURS.get(state, ""))
+        minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
+        return line.append(f"{minutes}:{seconds:02}", style="bright_black")

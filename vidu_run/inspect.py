@@ -1,0 +1,97 @@
+"""Looks at specs without a state: check them, find their output folder, print the schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidu_run.errors import Problem, SpecTrouble, UsageTrouble
+from vidu_run.folder import output_folder
+from vidu_run.providers.catalogue import PROVIDER_NAMES, UnknownProvider, schema_file
+from vidu_run.spec.load import LOCAL, load
+from vidu_run.spec.read import read_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What `check` found: the problems of all specs, and how many jobs the sound ones have."""
+
+    problems: tuple[Problem, ...]
+    jobs: int
+    specs: int
+
+    @property
+    def errors(self) -> int:
+        return sum(not problem.warning for problem in self.problems)
+
+    @property
+    def summary(self) -> str:
+        specs = f"{self.specs} spec{'' if self.specs == 1 else 's'}"
+        if self.errors:
+            return f"{specs}, {self.errors} problem{'' if self.errors == 1 else 's'}. Nothing was sent."
+        return f"{specs}, {self.jobs:,} job{'' if self.jobs == 1 else 's'}, no problem"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        problems = [
+            {
+                "file": p.place.file,
+                "line": p.place.line,
+                "column": p.place.column,
+                "level": "warning" if p.warning else "error",
+                "message": p.message,
+                "job": p.job,
+            }
+            for p in self.problems
+        ]
+        return {"problems": problems, "errors": self.errors, "jobs": self.jobs}
+
+    @property
+    def annotations(self) -> list[str]:
+        """Workflow commands that GitHub shows beside the lines of a pull request."""
+        return [_annotation(problem) for problem in self.problems]
+
+
+def check_all(specs: Sequence[Path], provider: str | None, settings: Mapping[str, Any]) -> Checked:
+    problems: list[Problem] = []
+    jobs = 0
+    for path in specs:
+        try:
+            spec = load(path, provider, settings)
+        except SpecTrouble as trouble:
+            problems += trouble.problems
+        except UnknownProvider as error:
+            raise UsageTrouble(f"--provider: {error}") from None
+        else:
+            problems += spec.warnings
+            jobs += len(spec.jobs)
+    return Checked(tuple(problems), jobs, len(specs))
+
+
+def folder_of(spec: Path, provider: str | None) -> Path:
+    """The output folder of a spec of which only its provider need be readable."""
+    data = read_yaml(spec, spec.as_posix()).data
+    home = data.get("provider", LOCAL) if isinstance(data, dict) else LOCAL
+    return output_folder(spec, str(home), provider or str(home))
+
+
+def schema_text(name: str) -> str:
+    """A JSON Schema as it stands in the package: `spec`, or a provider's name for its request."""
+    if name not in ("spec", *PROVIDER_NAMES):
+        raise UsageTrouble(f"no schema is called {name!r}; there are spec, {', '.join(PROVIDER_NAMES)}")
+    file = "spec.schema.json" if name == "spec" else f"{name}.request.schema.json"
+    return schema_file(file).read_text(encoding="utf-8").rstrip("\n")
+
+
+def _annotation(problem: Problem) -> str:
+    place = problem.place
+    where = f"file={_escaped(place.file, True)}" + (f",line={place.line},col={place.column}" if place.line else "")
+    message = problem.message + (f"; job {problem.job}" if problem.job else "")
+    return f"::{'warning' if problem.warning else 'error'} {where}::{_escaped(message, False)}"
+
+
+def _escaped(text: str, is_property: bool) -> str:
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(":", "%3A").replace(",", "%2C") if is_property else text

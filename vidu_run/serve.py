@@ -1,0 +1,28 @@
+"""`vidu-run serve`: the local API until a signal comes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+from vidu_run.config import quick_rendering
+from vidu_run.console import Console
+from vidu_run.errors import Exit, UsageTrouble
+from vidu_run.providers.catalogue import provider
+from vidu_run.session import local_api
+
+
+async def serve_until_stopped(folder: Path, port: int, environment: Mapping[str, str], console: Console) -> int:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        async with local_api(folder, port, quick_rendering(environment)) as base_url:
+            console.answer(f"{base_url}{provider('octopusx').routes.submit}")
+            console.say(f"also {base_url}{provider('vidu').routes.submit}; tasks in {folder}; Ctrl-C ends it")
+            await stopped.wait()
+    except OSError as error:
+        raise UsageTrouble(f"port {port}: {error.strerror or error}") from None
+    return Exit.DONE

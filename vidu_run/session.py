@@ -1,0 +1,66 @@
+"""Reach the API: the provider's host, or this package's own server for a rehearsal. One session a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidu_run.access import Access
+from vidu_run.api.client import Api
+from vidu_run.api.download import Downloads
+from vidu_run.errors import UsageTrouble
+from vidu_run.pace import Timing
+from vidu_run.providers.rules import Provider
+
+LOCAL_FOLDER = "api"
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A provider and where it is: `base_url` None for the embedded local API, `key` with its source or None."""
+
+    provider: Provider
+    base_url: str | None
+    key: tuple[str, str] | None
+    quick: bool = False
+
+    @property
+    def origin(self) -> str:
+        return self.base_url or EMBEDDED
+
+    @property
+    def greeting(self) -> str:
+        """Which variable goes to which host."""
+        if self.base_url is None:
+            return "local API in this process, no key, no credits"
+        return f"{self.key[1]} goes to {self.base_url}" if self.key else f"{self.base_url}, no key"
+
+
+@asynccontextmanager
+async def reached(service: Service, out: Path, timing: Timing) -> AsyncIterator[tuple[Api, Downloads]]:
+    async with AsyncExitStack() as stack:
+        base_url = service.base_url
+        if base_url is None:
+            base_url = await stack.enter_async_context(local_api(out / LOCAL_FOLDER, 0, service.quick))
+        key, source = service.key or (None, None)
+        access = Access(base_url, key, source)
+        api = await stack.enter_async_context(Api(service.provider, access, timing))
+        downloads = Downloads(timing.download_timeout, access.loopback)
+        stack.push_async_callback(downloads.close)
+        yield api, downloads
+
+
+@asynccontextmanager
+async def local_api(folder: Path, port: int, quick: bool) -> AsyncIterator[str]:
+    """The local API on this loop; raises UsageTrouble where its libraries are missing."""
+    try:
+        from vidu_run.local.server import serving
+    except ImportError as error:
+        raise UsageTrouble(
+            f"the local API needs {error.name or 'more libraries'}: pip install 'vidu-run[local]'. Nothing was sent."
+        ) from None
+    async with serving(folder, port, quick) as base_url:
+        yield base_url

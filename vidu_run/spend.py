@@ -1,0 +1,49 @@
+"""Who may spend, and how much: every gate between a plan and its first POST. Asks; sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vidu_run.errors import AccountTrouble, UsageTrouble
+from vidu_run.plan import Plan
+
+ASK_ABOVE = 50
+"""Credits a run on a terminal spends without asking."""
+
+
+def within_budget(plan: Plan, folder_budget: int | None, run_budget: int | None) -> None:
+    """Raise AccountTrouble for a plan above a budget, UsageTrouble for one that cannot be priced under a budget."""
+    if not plan.to_buy or (folder_budget is None and run_budget is None):
+        return
+    if plan.unpriced:
+        raise UsageTrouble(
+            f"no price is known for {plan.unpriced[0].job.name} and {len(plan.unpriced) - 1} more: a budget cannot be "
+            "kept. Take the budget away, or leave these jobs out with --only. Nothing was sent."
+        )
+    for left, name in (
+        (None if folder_budget is None else folder_budget - plan.committed, "budget of this folder"),
+        (run_budget, "--budget"),
+    ):
+        if left is not None and plan.credits > left:
+            raise AccountTrouble(_over(plan, left, name))
+
+
+def allowed(
+    plan: Plan, local: bool, yes: bool, budgeted: bool, interactive: bool, question: str, ask: Callable[[str], bool]
+) -> bool:
+    """Whether the submits of a plan may go. Raises UsageTrouble where nobody can be asked."""
+    if not plan.to_buy or local or yes:
+        return True
+    if not interactive:
+        if budgeted:
+            return True
+        raise UsageTrouble(f"{question}\nNobody can be asked here: give --yes or a budget. Nothing was sent.")
+    if plan.credits <= ASK_ABOVE and not plan.unpriced:
+        return True
+    return ask(question)
+
+
+def _over(plan: Plan, left: int, name: str) -> str:
+    fits = plan.affordable(max(left, 0))
+    advice = f"--limit {fits} fits" if fits else "not even one job fits"
+    return f"the plan costs {plan.credits} credits, {max(left, 0)} are left of the {name}: {advice}. Nothing was sent."

@@ -1,0 +1,117 @@
+"""What a state looks like to people and scripts: the status, the ledger, the page. Reads the journal, buys nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vidu_run import __version__, ledger
+from vidu_run.errors import UsageTrouble
+from vidu_run.files import file_digest
+from vidu_run.job import Key
+from vidu_run.journal import file as state_file
+from vidu_run.journal.port import Sheet
+from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.record import Record, State
+from vidu_run.report.data import page_document, status
+
+PAGE = "report.html"
+POSTERS = "posters"
+
+HINTS = {
+    "in_doubt": "A submission left and its answer was lost. Look for it in the provider's console, then record your "
+    "word with `vidu-run resolve`.",
+    "submitted": "Its task is at the API. The same command looks again.",
+    "ready": "Finished and paid for. The same command fetches it.",
+    "failed": "The API could not make it. `--retry-failed` buys another try.",
+    "rejected": "The API refused the request. Change the spec, or try again with `--retry-failed`.",
+}
+
+
+@contextmanager
+def read(out: Path) -> Iterator[ReadJournal]:
+    """The state of a folder, to look at; raises UsageTrouble where there is none."""
+    if not (out / state_file.NAME).exists():
+        raise UsageTrouble(f"{out}: nothing has been run here yet")
+    journal = ReadJournal(out)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def status_of(journal: ReadJournal, out: Path, run_lives: bool, verify: bool = False) -> dict[str, Any]:
+    """The object of `status --json`; with `verify` a delivered file whose bytes differ is told as an error."""
+    sheets, records = _known(journal)
+    if verify:
+        records = {key: _verified(record, out) for key, record in records.items()}
+    spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
+    return status(spec, provider, sheets, records, run_lives)
+
+
+def write_results(journal: ReadJournal, out: Path) -> Path:
+    """Rewrite the ledger and the page from the journal; returns the page."""
+    sheets = journal.sheets()
+    ledger.write(out, {sheet.key: sheet.name for sheet in sheets}, journal.records(), journal.ledger())
+    return write_page(journal, out, run_lives=False)
+
+
+def write_page(journal: ReadJournal, out: Path, run_lives: bool) -> Path:
+    from vidu_run.report.page import write_page as write
+
+    sheets, records = _known(journal)
+    document = status_of(journal, out, run_lives)
+    facts = {
+        "rehearsal": document["provider"] == "local",
+        "generated_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "version": __version__,
+        "money": None,
+        "notes": _notes(journal, out),
+    }
+    write(page_document(document, sheets, records, _pictures(out, sheets, records), facts, HINTS), out / PAGE)
+    return out / PAGE
+
+
+def _known(journal: ReadJournal) -> tuple[list[Sheet], dict[Key, Record]]:
+    sheets = journal.sheets()
+    return sheets, {record.key: record for record in journal.records(sheet.key for sheet in sheets)}
+
+
+def _verified(record: Record, out: Path) -> Record:
+    if record.state is not State.DONE or record.file is None:
+        return record
+    path = out / record.file
+    if not path.is_file():
+        return replace(record, error="its file is missing")
+    return record if file_digest(path) == record.sha256 else replace(record, error="its file has changed")
+
+
+def _notes(journal: ReadJournal, out: Path) -> list[str]:
+    notes = [note for note in (journal.meta("notes") or "").split("\n") if note]
+    if (earlier := out / "videos" / "earlier").is_dir() and (count := sum(1 for _ in earlier.rglob("*.mp4"))):
+        notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
+    return notes
+
+
+def _pictures(out: Path, sheets: Sequence[Sheet], records: Mapping[Key, Record]) -> dict[str, str]:
+    """Small pictures for the page, made once: of each video by its bytes, of each stored frame by its name."""
+    from vidu_run.report.poster import frame_thumbnail, make_poster
+
+    wanted: dict[str, tuple[Any, Path, Path]] = {}
+    for sheet in sheets:
+        record = records.get(sheet.key)
+        if record and record.state is State.DONE and record.file and record.sha256:
+            target = out / POSTERS / f"{record.sha256[:24]}.webp"
+            wanted[record.file] = (make_poster, out / record.file, target)
+        for _, stored in sheet.images:
+            if stored:
+                target = out / POSTERS / f"{Path(stored).stem[:24]}.webp"
+                wanted[stored] = (frame_thumbnail, out / "frames" / stored, target)
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.map(lambda item: item[2].exists() or item[0](item[1], item[2]), wanted.values())
+        return {name: f"{POSTERS}/{item[2].name}" for (name, item), ok in zip(wanted.items(), made, strict=True) if ok}

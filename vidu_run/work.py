@@ -1,0 +1,135 @@
+"""Carry a plan out and say how it ended: the part that `run` and `fetch` share."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidu_run import show, view
+from vidu_run.batch import Batch, signals
+from vidu_run.console import Console
+from vidu_run.desk import Desk, Stop
+from vidu_run.errors import Exit, exit_order
+from vidu_run.job import Job, Key
+from vidu_run.journal.port import Limits
+from vidu_run.journal.sqlite import SqliteJournal
+from vidu_run.pace import Timing
+from vidu_run.plan import Action, Plan
+from vidu_run.record import Record, State
+from vidu_run.report.data import public_state
+from vidu_run.session import Service, reached
+from vidu_run.state import present
+
+SHOWN = {
+    Action.SUBMIT: State.PLANNED,
+    Action.WAIT: State.SUBMITTED,
+    Action.FETCH: State.READY,
+    Action.ASK: State.IN_DOUBT,
+    Action.SKIP: State.DONE,
+}
+"""As what a job is counted on the screen before its step was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where and how a run works. `source`: the spec's folder, None where only the state is left. `target`: how the
+    user names this state on a command line."""
+
+    out: Path
+    source: Path | None
+    target: str
+    timing: Timing
+    limits: Limits
+    waits: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: the exit code, and every reason with the code it asks for."""
+
+    code: int
+    reasons: tuple[tuple[int, str], ...]
+    status: Mapping[str, Any]
+    page: Path
+
+
+async def act(
+    plan: Plan, setting: Setting, service: Service, journal: SqliteJournal, stop: Stop, console: Console
+) -> list[str]:
+    """Take every step; returns what this run gave up on. A plan with nothing to do contacts nobody."""
+    if not plan.of(Action.SUBMIT, Action.WAIT, Action.FETCH):
+        return []
+    records = {record.key: record for record in journal.records()}
+    states = {step.job.name: str(SHOWN[step.action]) for step in plan.steps}
+    async with reached(service, setting.out, setting.timing) as (api, downloads):
+        with console.progress(states) as progress:
+            desk = Desk(
+                journal=journal,
+                api=api,
+                downloads=downloads,
+                out=setting.out,
+                source=setting.source,
+                timing=setting.timing,
+                limits=setting.limits,
+                waits=setting.waits,
+                tell=progress.tell,
+                stop=stop,
+            )
+            with signals(desk):
+                await Batch(desk, journal.sheets()).run(
+                    buy=[step.job for step in plan.of(Action.SUBMIT)],
+                    look=[records[step.job.key] for step in plan.of(Action.WAIT)],
+                    fetch=[records[step.job.key] for step in plan.of(Action.FETCH)],
+                    hold=[record for record in records.values() if record.state is State.IN_DOUBT],
+                )
+    return desk.incomplete
+
+
+def ended(
+    plan: Plan, setting: Setting, journal: SqliteJournal, stop: Stop, incomplete: Sequence[str], console: Console
+) -> Ended:
+    """Write the ledger and the page, say what is in doubt, and reckon the exit code."""
+    records = {record.key: record for record in journal.records()}
+    here = present(setting.out, records.values())
+    reasons = [*stop.reasons, *((int(Exit.INCOMPLETE), text) for text in incomplete)]
+    for step in plan.steps:
+        record = records.get(step.job.key)
+        if (code := job_code(step.job, record, here)) is not Exit.DONE:
+            reasons.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
+    page = view.write_results(journal, setting.out)
+    _tell_doubts(setting, journal, records, console)
+    status = view.status_of(journal, setting.out, run_lives=False)
+    return Ended(exit_order([code for code, _ in reasons]), tuple(reasons), status, page)
+
+
+def job_code(job: Job, record: Record | None, here: frozenset[Key]) -> Exit:
+    """What one selected job asks the run to end with."""
+    state = public_state(record, run_lives=False)
+    if state in (State.FAILED, State.REJECTED, State.ABANDONED):
+        return Exit.SOME_FAILED
+    if state is State.IN_DOUBT:
+        return Exit.NEEDS_WORD
+    if record is not None and state is State.DONE and (job.key in here or record.elsewhere):
+        return Exit.DONE
+    return Exit.INCOMPLETE
+
+
+def _tell_doubts(setting: Setting, journal: SqliteJournal, records: Mapping[Key, Record], console: Console) -> None:
+    doubtful = [
+        sheet for sheet in journal.sheets() if public_state(records.get(sheet.key), run_lives=False) is State.IN_DOUBT
+    ]
+    if doubtful:
+        console.say(show.doubt_text(doubtful, records, setting.target), "magenta")
+
+
+def target_of(spec: Path | None, out: Path, provider: str | None, chosen_out: bool) -> str:
+    """How the user names this state on a command line."""
+    if spec is None:
+        return f"--state {shlex.quote(str(out))}"
+    words = [shlex.quote(str(spec))]
+    words += ["--provider", provider] if provider else []
+    words += ["--out", shlex.quote(str(out))] if chosen_out else []
+    return " ".join(words)
