@@ -129,7 +129,7 @@ def fetch(spec: Path | None, state: Path | None, as_json: bool, **options: Any) 
 def check(specs: Sequence[Path], provider: str | None, settings: Sequence[str], as_json: bool) -> int:
     """Every problem of the specs, with its place. Sends nothing."""
     from vidu_run.console import Console
-    from vidu_run.inspect import check_all
+    from vidu_run.verdict import check_all
 
     console = Console()
     found = check_all(specs, provider, _parsed(settings))
@@ -267,9 +267,12 @@ def serve(port: int, folder: Path) -> int:
 def schema(name: str) -> int:
     """Print a JSON Schema: of the spec, or of a provider's request (octopusx, vidu, vidu-cn)."""
     from vidu_run.console import Console
-    from vidu_run.inspect import schema_text
+    from vidu_run.providers.catalogue import PROVIDER_NAMES, schema_file
 
-    Console().raw(schema_text(name))
+    if name not in ("spec", *PROVIDER_NAMES):
+        raise UsageTrouble(f"no schema is called {name!r}; there are spec, {', '.join(PROVIDER_NAMES)}")
+    file = schema_file("spec.schema.json" if name == "spec" else f"{name}.request.schema.json")
+    Console().raw(file.read_text(encoding="utf-8").rstrip("\n"))
     return Exit.DONE
 
 
@@ -293,7 +296,7 @@ def _where(options: Mapping[str, Any]) -> Any:
 
 def _folder(spec: Path | None, state: Path | None, options: Mapping[str, Any]) -> Path:
     """The output folder a command means: named, or that of the spec."""
-    from vidu_run.inspect import folder_of
+    from vidu_run.folder import folder_of
 
     if state is not None:
         return state

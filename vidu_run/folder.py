@@ -10,6 +10,8 @@ from filelock import FileLock, Timeout
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble
 from vidu_run.journal import file as state_file
+from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.spec.read import read_yaml
 
 LOCK = "run.lock"
 PATIENCE = 1.0
@@ -21,6 +23,13 @@ def output_folder(spec: Path, home: str, provider: str) -> Path:
     name = spec.name.removesuffix(".yaml").removesuffix(".yml")
     suffix = ".local" if provider == "local" else "" if provider == home else f"@{provider}"
     return spec.parent / "out" / f"{name}{suffix}"
+
+
+def folder_of(spec: Path, provider: str | None) -> Path:
+    """The output folder of a spec of which only its provider need be readable."""
+    data = read_yaml(spec, spec.as_posix()).data
+    home = str(data.get("provider", "local")) if isinstance(data, dict) else "local"
+    return output_folder(spec, home, provider or home)
 
 
 @contextmanager
@@ -69,8 +78,6 @@ def _holder(out: Path) -> str:
 
 
 def _read(out: Path) -> tuple[str | None, ...]:
-    from vidu_run.journal.sqlite import ReadJournal
-
     if not (out / state_file.NAME).exists():
         return (None,)
     journal = ReadJournal(out)

@@ -1,4 +1,4 @@
-"""Looks at specs without a state: check them, find their output folder, print the schemas."""
+"""What `check` says of specs: every problem of all of them, for a person, a script or GitHub."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run.errors import Problem, SpecTrouble, UsageTrouble
-from vidu_run.folder import output_folder
-from vidu_run.providers.catalogue import PROVIDER_NAMES, UnknownProvider, schema_file
-from vidu_run.spec.load import LOCAL, load
-from vidu_run.spec.read import read_yaml
+from vidu_run.providers.catalogue import UnknownProvider
+from vidu_run.spec.load import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +66,6 @@ def check_all(specs: Sequence[Path], provider: str | None, settings: Mapping[str
             problems += spec.warnings
             jobs += len(spec.jobs)
     return Checked(tuple(problems), jobs, len(specs))
-
-
-def folder_of(spec: Path, provider: str | None) -> Path:
-    """The output folder of a spec of which only its provider need be readable."""
-    data = read_yaml(spec, spec.as_posix()).data
-    home = data.get("provider", LOCAL) if isinstance(data, dict) else LOCAL
-    return output_folder(spec, str(home), provider or str(home))
-
-
-def schema_text(name: str) -> str:
-    """A JSON Schema as it stands in the package: `spec`, or a provider's name for its request."""
-    if name not in ("spec", *PROVIDER_NAMES):
-        raise UsageTrouble(f"no schema is called {name!r}; there are spec, {', '.join(PROVIDER_NAMES)}")
-    file = "spec.schema.json" if name == "spec" else f"{name}.request.schema.json"
-    return schema_file(file).read_text(encoding="utf-8").rstrip("\n")
 
 
 def _annotation(problem: Problem) -> str:

@@ -1,0 +1,236 @@
+"""The journal's own promises, on a real file: one live attempt a key, slots, epochs, poison, a sound creation."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from vidu_run.errors import Place, StorageTrouble
+from vidu_run.job import Job, Key
+from vidu_run.journal import file as state_file
+from vidu_run.journal.port import AlreadyLive, Busy, Delivered, Fenced, Limits
+from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.key import new_marker
+from vidu_run.outcome import Accepted, InDoubt, NotSent, Rejected
+from vidu_run.record import State
+from vidu_run.reply import Look, Phase
+
+T = TypeVar("T")
+LIMITS = Limits(slots=2, off_peak_slots=1, doubt_counts=100.0, off_peak_doubt_counts=1000.0)
+
+
+def a_job(number: int, **request: object) -> Job:
+    return Job(f"job-{number}", Key(f"{number:04x}".ljust(64, "f")), {"model": "m", **request}, (), {}, Place("f"), 10)
+
+
+def marker(job: Job, nonce: int = 0) -> str:
+    return new_marker(job.key, f"{nonce:016x}")
+
+
+def with_journal(folder: Path, work: Callable[[SqliteJournal], Awaitable[T]], clock: list[float] | None = None) -> T:
+    if not (folder / state_file.NAME).exists():
+        state_file.create(folder)
+
+    async def opened() -> T:
+        now = clock or [1000.0]
+        journal = SqliteJournal(folder, clock=lambda: now[0])
+        try:
+            await journal.begin({})
+            return await work(journal)
+        finally:
+            journal.close()
+
+    return asyncio.run(opened())
+
+
+def accepted(task_id: str) -> Accepted:
+    return Accepted(task_id, Look(task_id=task_id, phase=Phase.QUEUED))
+
+
+def test_a_key_has_one_live_attempt(tmp_path: Path) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        job = a_job(1)
+        attempt = await journal.intent(job, marker(job), LIMITS)
+        for outcome in (None, InDoubt("?")):
+            if outcome:
+                await journal.settle(attempt, outcome)
+            with pytest.raises(AlreadyLive):
+                await journal.intent(job, marker(job, 1), LIMITS)
+
+    with_journal(tmp_path, work)
+
+
+@pytest.mark.parametrize("outcome", [NotSent("refused"), Rejected("no")])
+def test_after_a_verdict_that_created_nothing_a_new_attempt_may_begin(
+    tmp_path: Path, outcome: NotSent | Rejected
+) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        job = a_job(1)
+        await journal.settle(await journal.intent(job, marker(job), LIMITS), outcome)
+        await journal.intent(job, marker(job, 1), LIMITS)
+
+    with_journal(tmp_path, work)
+
+
+def test_slots_are_counted_over_intents_tasks_and_doubts_and_off_peak_apart(tmp_path: Path) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        first, second, third, night = a_job(1), a_job(2), a_job(3), a_job(4, off_peak=True)
+        await journal.settle(await journal.intent(first, marker(first), LIMITS), accepted("t1"))
+        await journal.settle(await journal.intent(second, marker(second), LIMITS), InDoubt("?"))
+        with pytest.raises(Busy):
+            await journal.intent(third, marker(third), LIMITS)
+        await journal.intent(night, marker(night), LIMITS)
+
+    with_journal(tmp_path, work)
+
+
+def test_a_doubt_gives_its_slot_back_after_the_deadline(tmp_path: Path) -> None:
+    clock = [1000.0]
+
+    async def work(journal: SqliteJournal) -> None:
+        jobs = [a_job(number) for number in range(3)]
+        for job in jobs[:2]:
+            await journal.settle(await journal.intent(job, marker(job), LIMITS), InDoubt("?"))
+        clock[0] += 99
+        with pytest.raises(Busy):
+            await journal.intent(jobs[2], marker(jobs[2]), LIMITS)
+        clock[0] += 2
+        await journal.intent(jobs[2], marker(jobs[2]), LIMITS)
+
+    with_journal(tmp_path, work, clock)
+
+
+def test_a_later_run_fences_the_intents_of_an_earlier_one_but_not_its_outcomes(tmp_path: Path) -> None:
+    state_file.create(tmp_path)
+
+    async def work() -> None:
+        old, new = SqliteJournal(tmp_path), SqliteJournal(tmp_path)
+        await old.begin({})
+        first, second = a_job(1), a_job(2)
+        attempt = await old.intent(first, marker(first), LIMITS)
+        await new.begin({})
+        held = new.record(first.key)
+        assert held is not None
+        assert held.state is State.IN_DOUBT
+        with pytest.raises(Fenced):
+            await old.intent(second, marker(second), LIMITS)
+        await old.settle(attempt, accepted("t1"))
+        record = new.record(first.key)
+        assert record is not None
+        assert (record.state, record.task_id) == (State.SUBMITTED, "t1")
+        old.close()
+        new.close()
+
+    asyncio.run(work())
+
+
+def test_a_task_of_another_attempt_is_recorded_as_a_doubt(tmp_path: Path) -> None:
+    async def work(journal: SqliteJournal) -> State:
+        first, second = a_job(1), a_job(2)
+        await journal.settle(await journal.intent(first, marker(first), LIMITS), accepted("t1"))
+        return await journal.settle(await journal.intent(second, marker(second), LIMITS), accepted("t1"))
+
+    assert with_journal(tmp_path, work) is State.IN_DOUBT
+
+
+def test_a_state_moves_along_its_arrows_only(tmp_path: Path) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        job = a_job(1)
+        await journal.settle(await journal.intent(job, marker(job), LIMITS), accepted("t1"))
+        record = journal.record(job.key)
+        assert record is not None
+        with pytest.raises(ValueError, match="no arrow from submitted to done"):
+            await journal.delivered(record, Delivered("videos/a.mp4", "0" * 64, 1))
+
+    with_journal(tmp_path, work)
+
+
+def test_many_intents_at_once_share_commits_and_all_are_there(tmp_path: Path) -> None:
+    limits = Limits(500, 1, 1, 1)
+
+    async def work(journal: SqliteJournal) -> int:
+        jobs = [a_job(number) for number in range(300)]
+        await asyncio.gather(*(journal.intent(job, marker(job), limits) for job in jobs))
+        return sum(1 for _ in journal.records())
+
+    assert with_journal(tmp_path, work) == 300
+
+
+def test_an_intent_survives_a_kill_right_after_it_returned(tmp_path: Path) -> None:
+    code = """
+import asyncio, os, signal, sys
+from pathlib import Path
+sys.path.insert(0, %r)
+from test_journal import LIMITS, a_job, marker
+from vidu_run.journal import file
+from vidu_run.journal.sqlite import SqliteJournal
+folder = Path(%r)
+file.create(folder)
+async def main():
+    journal = SqliteJournal(folder)
+    await journal.begin({})
+    await journal.intent(a_job(1), marker(a_job(1)), LIMITS)
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(main())
+""" % (str(Path(__file__).parent), str(tmp_path))
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    journal = ReadJournal(tmp_path)
+    assert [record.state for record in journal.records()] == [State.INTENT]
+    journal.close()
+
+
+def test_the_first_failed_commit_poisons_the_journal(tmp_path: Path) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        job = a_job(1)
+        await journal.intent(job, marker(job), LIMITS)
+        with pytest.raises(StorageTrouble, match="cannot be written"):
+            await journal._writer.do(lambda db: db.execute("INSERT INTO nowhere VALUES (1)"))
+        with pytest.raises(StorageTrouble):
+            await journal.intent(a_job(2), marker(a_job(2)), LIMITS)
+
+    with_journal(tmp_path, work)
+
+
+def test_a_storage_error_is_never_an_os_error() -> None:
+    assert not issubclass(StorageTrouble, OSError)
+
+
+def test_commits_are_synced(tmp_path: Path) -> None:
+    state_file.create(tmp_path)
+    db = state_file.connect(tmp_path / state_file.NAME)
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    db.close()
+
+
+def test_a_kill_while_the_state_is_created_leaves_something_the_next_run_accepts(tmp_path: Path) -> None:
+    (tmp_path / f"{state_file.NAME}.new").write_bytes(b"half a database")
+    state_file.create(tmp_path)
+    state_file.check(tmp_path / state_file.NAME)
+
+
+def test_a_state_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:
+    state_file.create(tmp_path)
+    path = tmp_path / state_file.NAME
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(StorageTrouble, match="newer"):
+        ReadJournal(tmp_path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StorageTrouble, match="cannot be created"):
+        state_file.create(tmp_path / "out")
