@@ -9,6 +9,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
+            near = get_close_matches(args[0], self.commands, n=1)
+            if near and not Path(args[0]).exists():
+                raise click.UsageError(f"there is no command or spec {args[0]!r}; did you mean {near[0]}?", ctx)
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
@@ -87,7 +91,7 @@ _state = click.option("--state", type=FOLDER, help="The output folder, where the
 @click.option("--fresh", is_flag=True, help="Buy here what another output folder of this provider holds.")
 @click.option("--moved-to", is_flag=True, help="The same service has a new address.")
 def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> int:
-    """Buy what the spec asks for and is not there yet."""
+    """Buy what is asked for and not there yet."""
     from vidu_run import app
     from vidu_run.console import Console
     from vidu_run.plan import Wish
@@ -112,7 +116,7 @@ def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> i
 @_place
 @_json
 def fetch(spec: Path | None, state: Path | None, as_json: bool, **options: Any) -> int:
-    """Wait for what is paid for and download it. Never submits."""
+    """Download what is paid for; never submit."""
     from vidu_run import app
     from vidu_run.console import Console
 
@@ -127,7 +131,7 @@ def fetch(spec: Path | None, state: Path | None, as_json: bool, **options: Any) 
 @_settings
 @_json
 def check(specs: Sequence[Path], provider: str | None, settings: Sequence[str], as_json: bool) -> int:
-    """Every problem of the specs, with its place. Sends nothing."""
+    """Every problem, with its place."""
     from vidu_run.console import Console
     from vidu_run.verdict import check_all
 
@@ -154,7 +158,10 @@ def check(specs: Sequence[Path], provider: str | None, settings: Sequence[str], 
 @_json
 @click.option("--markdown", is_flag=True, help="A table for a pull request.")
 def plan(specs: Sequence[Path], settings: Sequence[str], as_json: bool, markdown: bool, **options: Any) -> int:
-    """Each job's step, reason and price. Sends nothing, not even a question."""
+    """Each job's step, reason and price.
+
+    Sends nothing, not even a question.
+    """
     from vidu_run import app, show
     from vidu_run.console import Console
     from vidu_run.plan import Wish
@@ -183,7 +190,10 @@ def plan(specs: Sequence[Path], settings: Sequence[str], as_json: bool, markdown
 @_json
 @click.option("--verify", is_flag=True, help="Read every delivered file again and compare its hash.")
 def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, **options: Any) -> int:
-    """Where every job stands, from the state alone; also while a run goes on."""
+    """Where every job stands.
+
+    From the state alone; also while a run goes on.
+    """
     from vidu_run import show, view
     from vidu_run.console import Console
     from vidu_run.folder import run_lives
@@ -205,7 +215,10 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, *
 @_place
 @_json
 def report(spec: Path | None, state: Path | None, as_json: bool, **options: Any) -> int:
-    """Write the page anew, from the state alone; also while a run goes on."""
+    """Write the page anew, from the state.
+
+    Also while a run goes on, and where the spec is gone.
+    """
     from vidu_run import view
     from vidu_run.console import Console
     from vidu_run.folder import run_lives
@@ -233,7 +246,10 @@ def report(spec: Path | None, state: Path | None, as_json: bool, **options: Any)
 def resolve(
     words: Sequence[str], state: Path | None, task: str | None, resubmit: bool, abandon: bool, **options: Any
 ) -> int:
-    """Record your word on jobs in doubt (globs allowed); the next run acts on it."""
+    """Give your word on jobs in doubt.
+
+    Globs are allowed; the next run acts on it.
+    """
     from vidu_run import app
     from vidu_run.console import Console
     from vidu_run.record import State
@@ -255,7 +271,10 @@ def resolve(
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
 @click.option("--folder", type=FOLDER, default=Path("vidu-local-api"), show_default=True, help="Keeps its tasks.")
 def serve(port: int, folder: Path) -> int:
-    """The local API on a port of its own, for curl or any client."""
+    """Run the local API by itself.
+
+    On a port of its own, for curl or any client.
+    """
     from vidu_run.console import Console
     from vidu_run.serve import serve_until_stopped
 
@@ -265,7 +284,10 @@ def serve(port: int, folder: Path) -> int:
 @cli.command()
 @click.argument("name", default="spec", metavar="[NAME]")
 def schema(name: str) -> int:
-    """Print a JSON Schema: of the spec, or of a provider's request (octopusx, vidu, vidu-cn)."""
+    """Print a JSON Schema.
+
+    NAME is `spec`, or a provider for its request: octopusx, vidu, vidu-cn.
+    """
     from vidu_run.console import Console
     from vidu_run.providers.catalogue import PROVIDER_NAMES, schema_file
 
@@ -279,7 +301,7 @@ def schema(name: str) -> int:
 @cli.command()
 @click.argument("folder", type=FOLDER)
 def init(folder: Path) -> int:
-    """Make a starter folder: a spec, two frames, a README."""
+    """Make a starter folder."""
     from vidu_run.console import Console
     from vidu_run.starter import make_starter
 

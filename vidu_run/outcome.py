@@ -130,4 +130,4 @@ def _code(refusal: Refusal | None) -> str:
 
 def _words(refusal: Refusal) -> str:
     trace = f" (trace {refusal.trace_id})" if refusal.trace_id else ""
-    return f"{refusal.code}: {refusal.message}{trace}"
+    return ": ".join(filter(None, (refusal.code, refusal.message))) + trace

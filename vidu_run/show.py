@@ -33,9 +33,10 @@ def plan_summary(plan: Plan, prices: Prices) -> str:
         Action.WAIT: "waiting at the API",
         Action.FETCH: "to fetch",
         Action.ASK: "in doubt",
-        Action.SKIP: "nothing to do",
     }
     parts = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
+    skipped = Counter(step.reason.split(":")[0] for step in plan.of(Action.SKIP))
+    parts += [f"{count} {reason}" for reason, count in skipped.items()]
     unknown = f", {len(plan.unpriced)} without a known price" if plan.unpriced else ""
     cost = f" · {credits_text(plan.credits, prices)}{unknown}" if plan.to_buy else ""
     return f"{len(plan.steps)} job{'' if len(plan.steps) == 1 else 's'}: {', '.join(parts) or 'none'}{cost}"

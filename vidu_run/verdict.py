@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidu_run.errors import Problem, SpecTrouble, UsageTrouble
-from vidu_run.providers.catalogue import UnknownProvider
+from vidu_run.errors import Problem, SpecTrouble
 from vidu_run.spec.load import load
 
 
@@ -60,8 +59,6 @@ def check_all(specs: Sequence[Path], provider: str | None, settings: Mapping[str
             spec = load(path, provider, settings)
         except SpecTrouble as trouble:
             problems += trouble.problems
-        except UnknownProvider as error:
-            raise UsageTrouble(f"--provider: {error}") from None
         else:
             problems += spec.warnings
             jobs += len(spec.jobs)

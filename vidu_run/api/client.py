@@ -196,7 +196,8 @@ def _refused(reply: _Reply) -> str:
         refusal = read_refusal(parse_json(reply.body))
     except BadReply:
         refusal = None
-    return f"HTTP {reply.status}" + (f" {refusal.code}: {refusal.message}" if refusal else "")
+    said = (refusal.code, refusal.message) if refusal else ()
+    return " ".join([f"HTTP {reply.status}", ": ".join(filter(None, said))]).rstrip()
 
 
 async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from vidu_run.errors import UsageTrouble
 from vidu_run.providers.rules import Document, Limits, Model, Provider, Routes
 
 _PACKAGE = Path(__file__).parents[1]
@@ -19,7 +20,7 @@ PROVIDER_NAMES = tuple(sorted(f.stem for f in _DATA.glob("*.json") if not f.stem
 """Those with a data file; `local` is none of them, it takes another provider's rules."""
 
 
-class UnknownProvider(ValueError):
+class UnknownProvider(UsageTrouble):
     def __init__(self, name: str) -> None:
         known = ("local", *PROVIDER_NAMES)
         close = get_close_matches(name, known, n=1)

@@ -1,0 +1,40 @@
+"""The wheel, alone in an empty environment outside the repository, does what the repository does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.timeout(300)
+def test_the_wheel_in_an_empty_environment_makes_and_rehearses_a_starter(tmp_path: Path) -> None:
+    def do(*command: str | Path) -> str:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIDU"))}
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=tmp_path,
+            env=kept | {"VIDU_RUN_LOCAL_RENDER": "quick"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    quiet = ("--quiet", "--disable-pip-version-check")
+    do(sys.executable, "-m", "pip", "wheel", *quiet, "--no-deps", "--wheel-dir", tmp_path / "dist", ROOT)
+    venv.create(tmp_path / "empty", with_pip=True)
+    bin_folder = tmp_path / "empty/bin"
+    wheel = next((tmp_path / "dist").glob("vidu_run-*.whl"))
+    do(bin_folder / "python", "-m", "pip", "install", *quiet, f"{wheel}[local]")
+    do(bin_folder / "vidu-run", "init", "starter")
+    do(bin_folder / "vidu-run", "starter/jobs.yaml", "--limit", "1")
+    assert len(list((tmp_path / "starter/out/jobs.local/videos").glob("*.mp4"))) == 1
+    assert "start-end2video" in do(bin_folder / "vidu-run", "schema", "octopusx")
