@@ -24,7 +24,8 @@ from vidu_run.providers.catalogue import (
     request_schema,
     schema_file,
 )
-from vidu_run.providers.pricing import Effective, effective
+from vidu_run.providers.pricing import effective
+from vidu_run.providers.rules import Effective
 
 FRAMES = ["https://example.com/a.png", "https://example.com/b.png"]
 SIZES = ["360p", "540p", "720p", "1080p"]

@@ -21,11 +21,10 @@ from vidu_run.journal.port import Limits, Sheet
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.plan import Action, Found, Plan, Wish, make_plan
-from vidu_run.providers.catalogue import local_like, provider
 from vidu_run.providers.pricing import prices
 from vidu_run.record import Record, State, ledger_record
 from vidu_run.session import EMBEDDED, Service
-from vidu_run.spec.load import LOCAL, LOCAL_RULES, Spec, load
+from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
 from vidu_run.state import Identity, Opening, arrange, open_state, present
 from vidu_run.work import Ended, Setting, act, ended, target_of
 
@@ -188,8 +187,7 @@ def _remembered(state: ReadJournal, out: Path, where: Where) -> tuple[Service, S
     name, origin, rules = (state.meta(fact) or "" for fact in ("provider", "origin", "rules"))
     if not name:
         raise StorageTrouble(f"{out}: no run has begun here")
-    home = provider(LOCAL_RULES if rules in ("", LOCAL) else rules)
-    chosen = local_like(home) if name == LOCAL else provider(name)
+    chosen = choose_provider(rules or LOCAL, name)
     address = where.base_url or (None if origin == EMBEDDED else origin)
     key = config.find_key(chosen, where.key_file, where.environment)
     timing = Timing(**json.loads(state.meta("timing") or "{}"))

@@ -20,7 +20,7 @@ from vidu_run.frames import BadFrame, inside, keep
 from vidu_run.generate import submit
 from vidu_run.job import Frame, Job
 from vidu_run.journal.port import AlreadyLive, Busy, Fenced, Sheet
-from vidu_run.outcome import Outcome, Rejected
+from vidu_run.outcome import Accepted, Outcome, Rejected
 from vidu_run.record import Record, State
 
 EQUAL_FAILURES = 5
@@ -145,7 +145,15 @@ class Batch:
             self._count_failure(outcome)
             return None, slots.free
         self._failures.clear()
+        self._check_seed(job, outcome)
         return desk.journal.record(job.key), slots.free
+
+    def _check_seed(self, job: Job, outcome: Outcome) -> None:
+        asked = job.request.get("seed")
+        if isinstance(outcome, Accepted) and asked and outcome.look.seed not in (None, asked):
+            self._desk.once(
+                f"the API answered with seed {outcome.look.seed} where {asked} was asked, first for {job.name}"
+            )
 
     def _keep_frames(self, job: Job) -> None:
         for image in job.images:

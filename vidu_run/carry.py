@@ -73,6 +73,8 @@ async def _ask(sheet: Sheet, record: Record, desk: Desk) -> Record | None:
         await desk.journal.note(record, State.READY, look)
         desk.tell(sheet.name, State.READY, "")
     else:
+        if look.phase is Phase.UNKNOWN:
+            desk.once(f"the API calls a task {look.word or 'nothing'!r}; taken for still running")
         return None
     return desk.journal.record(record.key)
 

@@ -128,6 +128,7 @@ class Desk:
     waits: bool = True
     started: float = field(default_factory=time.time)
     incomplete: list[str] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
     slots: Slots = field(init=False)
     off_peak_slots: Slots = field(init=False)
 
@@ -141,6 +142,12 @@ class Desk:
 
     def slots_of(self, off_peak: bool) -> Slots:
         return self.off_peak_slots if off_peak else self.slots
+
+    def once(self, text: str) -> None:
+        """Tell something that holds for the whole run, once."""
+        if text not in self.said:
+            self.said.add(text)
+            self.tell("", "note", text)
 
     def gave_up(self, name: str, why: str) -> None:
         self.incomplete.append(f"{name}: {why}")

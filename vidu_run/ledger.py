@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vidu_run.errors import StorageTrouble
 from vidu_run.files import write_durably
 from vidu_run.job import Key
+from vidu_run.journal.port import Sheet
 from vidu_run.record import Record, State
 
 NAME = "results.jsonl"
@@ -17,18 +18,22 @@ HEX = frozenset("0123456789abcdef")
 
 
 def write(
-    out: Path, names: Mapping[Key, str], records: Iterable[Record], ledger: Mapping[Key, Mapping[str, Any]]
+    out: Path, sheets: Sequence[Sheet], records: Iterable[Record], ledger: Mapping[Key, Mapping[str, Any]]
 ) -> None:
-    """One line for each delivered job, earlier lines of the ledger kept; whole or not at all, in the order of keys."""
+    """One line for each delivered job, earlier lines of the ledger kept; whole or not at all, in the order of keys.
+
+    `seed` is the one that was used, as far as anybody said; `credits` the charge, or the estimate where none was told.
+    """
+    known = {sheet.key: sheet for sheet in sheets}
     lines: dict[Key, Mapping[str, Any]] = dict(ledger)
     for record in records:
         if record.state is State.DONE and not record.elsewhere:
             lines[record.key] = {
                 "key": record.key,
-                "name": names.get(record.key) or PurePosixPath(record.file or "").stem,
+                "name": _name_of(known.get(record.key), record.file or ""),
                 "task_id": record.task_id,
-                "seed": record.seed,
-                "credits": record.charged,
+                "seed": record.seed or _asked_seed(known.get(record.key)),
+                "credits": record.charged if record.charged is not None else record.estimated,
                 "sha256": record.sha256,
                 "bytes": record.size,
                 "file": record.file,
@@ -36,6 +41,17 @@ def write(
     text = "".join(json.dumps(lines[key], ensure_ascii=False) + "\n" for key in sorted(lines))
     if lines and text != _present(out):
         write_durably(out / NAME, text.encode())
+
+
+def _name_of(sheet: Sheet | None, file: str) -> str:
+    """The present name; for a job that has left the spec, that of its file."""
+    if sheet is not None and sheet.position is not None:
+        return sheet.name
+    return PurePosixPath(file).relative_to("videos").with_suffix("").as_posix()
+
+
+def _asked_seed(sheet: Sheet | None) -> int | None:
+    return sheet.request.get("seed") if sheet else None
 
 
 def read(out: Path) -> dict[str, dict[str, Any]]:

@@ -83,7 +83,7 @@ def ledger_record(line: Mapping[str, Any]) -> Record:
         posted_at=0.0,
         task_id=line.get("task_id"),
         seed=line.get("seed"),
-        charged=line.get("credits"),
+        estimated=line.get("credits"),
         file=line.get("file"),
         sha256=line.get("sha256"),
         size=line.get("bytes"),

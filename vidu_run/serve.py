@@ -9,20 +9,18 @@ from pathlib import Path
 
 from vidu_run.config import quick_rendering
 from vidu_run.console import Console
-from vidu_run.errors import Exit, UsageTrouble
+from vidu_run.errors import Exit
 from vidu_run.providers.catalogue import provider
 from vidu_run.session import local_api
 
 
 async def serve_until_stopped(folder: Path, port: int, environment: Mapping[str, str], console: Console) -> int:
+    """Port 0 takes a free one; the address goes to standard output. Raises Trouble where it cannot start."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    try:
-        async with local_api(folder, port, quick_rendering(environment)) as base_url:
-            console.answer(f"{base_url}{provider('octopusx').routes.submit}")
-            console.say(f"also {base_url}{provider('vidu').routes.submit}; tasks in {folder}; Ctrl-C ends it")
-            await stopped.wait()
-    except OSError as error:
-        raise UsageTrouble(f"port {port}: {error.strerror or error}") from None
+    async with local_api(folder, port, quick_rendering(environment)) as base_url:
+        console.answer(f"{base_url}{provider('octopusx').routes.submit}")
+        console.say(f"also {base_url}{provider('vidu').routes.submit}; tasks in {folder}; Ctrl-C ends it")
+        await stopped.wait()
     return Exit.DONE

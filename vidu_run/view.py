@@ -17,8 +17,10 @@ from vidu_run.job import Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.providers.pricing import effective, prices
 from vidu_run.record import Record, State
 from vidu_run.report.data import page_document, status
+from vidu_run.spec.load import LOCAL, choose_provider
 
 PAGE = "report.html"
 POSTERS = "posters"
@@ -56,8 +58,7 @@ def status_of(journal: ReadJournal, out: Path, run_lives: bool, verify: bool = F
 
 def write_results(journal: ReadJournal, out: Path) -> Path:
     """Rewrite the ledger and the page from the journal; returns the page."""
-    sheets = journal.sheets()
-    ledger.write(out, {sheet.key: sheet.name for sheet in sheets}, journal.records(), journal.ledger())
+    ledger.write(out, journal.all_sheets(), journal.records(), journal.ledger())
     return write_page(journal, out, run_lives=False)
 
 
@@ -66,14 +67,17 @@ def write_page(journal: ReadJournal, out: Path, run_lives: bool) -> Path:
 
     sheets, records = _known(journal)
     document = status_of(journal, out, run_lives)
+    rules = choose_provider(journal.meta("rules") or LOCAL, document["provider"])
+    spent = document["credits"]["charged"] or document["credits"]["estimated"]
     facts = {
-        "rehearsal": document["provider"] == "local",
+        "rehearsal": document["provider"] == LOCAL,
         "generated_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "version": __version__,
-        "money": None,
+        "money": f"${prices(rules).usd(spent):.2f}",
         "notes": _notes(journal, out),
     }
-    write(page_document(document, sheets, records, _pictures(out, sheets, records), facts, HINTS), out / PAGE)
+    made = {sheet.key: effective(rules, sheet.request) for sheet in sheets}
+    write(page_document(document, sheets, records, _pictures(out, sheets, records), made, facts, HINTS), out / PAGE)
     return out / PAGE
 
 

@@ -59,12 +59,12 @@ class Delivered:
 class Sheet:
     """A job as the journal keeps it, so that `status`, `report` and `fetch` need neither spec nor frames.
 
-    `images` are pairs of what the spec wrote and the name in the frame store (None for a link).
+    `position` is the place in the present spec, None where it is not in it. `images` are pairs of what the spec wrote and the name in the frame store (None for a link).
     """
 
     name: str
     key: Key
-    position: int
+    position: int | None
     axes: dict[str, Any]
     request: dict[str, Any]
     images: tuple[tuple[str, str | None], ...]

@@ -38,8 +38,11 @@ class ReadJournal:
         return None if row is None else str(row["value"])
 
     def sheets(self) -> list[Sheet]:
-        rows = self._all("SELECT * FROM jobs WHERE position IS NOT NULL ORDER BY position")
-        return [_sheet(row) for row in rows]
+        return [sheet for sheet in self.all_sheets() if sheet.position is not None]
+
+    def all_sheets(self) -> list[Sheet]:
+        """Also the jobs that earlier versions of the spec had."""
+        return [_sheet(row) for row in self._all("SELECT * FROM jobs ORDER BY position, key")]
 
     def records(self, keys: Iterable[Key] | None = None) -> Iterator[Record]:
         """The latest attempt of each key that counts; for a key without one, what the ledger says."""

@@ -5,23 +5,12 @@ never part of a job's key.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from vidu_run.price import Prices, Rate, Row, estimate
 from vidu_run.providers.catalogue import read_data
-from vidu_run.providers.rules import Provider
-
-
-@dataclass(frozen=True, slots=True)
-class Effective:
-    """What the API will make of a request, as far as its documents tell."""
-
-    model: str
-    resolution: str
-    seconds: int
-    audio: bool
+from vidu_run.providers.rules import Effective, Provider
 
 
 def effective(p: Provider, request: Mapping[str, object]) -> Effective:

@@ -93,3 +93,13 @@ class Provider:
     """Some document shows that a seed is honoured; otherwise a sweep of seeds may be a sweep of nothing."""
     notes: tuple[str, ...]
     """Facts worth a line on the user's screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """What the API will make of a request, as far as its documents tell."""
+
+    model: str
+    resolution: str
+    seconds: int
+    audio: bool

@@ -9,6 +9,7 @@ from typing import Any
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.plan import Plan
+from vidu_run.providers.rules import Effective
 from vidu_run.record import Record, State
 
 Names = Mapping[Key, Record]
@@ -92,12 +93,14 @@ def page_document(
     sheets: Sequence[Sheet],
     records: Mapping[Key, Record],
     pictures: Mapping[str, str],
+    made: Mapping[Key, Effective],
     facts: Mapping[str, Any],
     hints: Mapping[str, str],
 ) -> dict[str, Any]:
     """The object of the page: the status, and for each job what a person wants to see beside its video.
 
-    `pictures` maps a video's or a stored frame's name to its small picture; `facts` go in as they are; `hints` are
+    `pictures` maps a video's or a stored frame's name to its small picture; `made` says what the API makes of a request
+    whose fields were left out; `facts` go in as they are; `hints` are
     what to do, by state.
     """
     jobs = []
@@ -115,9 +118,9 @@ def page_document(
                 "thumb_first": pictures.get(first[1] or ""),
                 "thumb_last": pictures.get(last[1] or ""),
                 "prompt": request.get("prompt"),
-                "model": request.get("model"),
-                "duration": request.get("duration"),
-                "resolution": request.get("resolution"),
+                "model": made[sheet.key].model,
+                "duration": made[sheet.key].seconds,
+                "resolution": made[sheet.key].resolution,
                 "took": _took(record),
                 "request": request,
                 "hint": hints.get(line["state"]),
