@@ -45,7 +45,7 @@ def send(body: Body) -> tuple[bytes, Exception | None]:
             with suppress(ConnectionError):
                 while chunk := await reader.read(65536):
                     received.extend(chunk)
-                    head, _, rest = bytes(received).partition(b"\r\n\r\n")
+                    _, _, rest = bytes(received).partition(b"\r\n\r\n")
                     if rest and len(rest) == body.length:
                         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                         await writer.drain()

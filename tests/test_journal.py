@@ -165,22 +165,22 @@ def test_many_intents_at_once_share_commits_and_all_are_there(tmp_path: Path) ->
 
 
 def test_an_intent_survives_a_kill_right_after_it_returned(tmp_path: Path) -> None:
-    code = """
+    code = f"""
 import asyncio, os, signal, sys
 from pathlib import Path
-sys.path.insert(0, %r)
+sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_journal import LIMITS, a_job, marker
 from vidu_run.journal import file
 from vidu_run.journal.sqlite import SqliteJournal
-folder = Path(%r)
+folder = Path({str(tmp_path)!r})
 file.create(folder)
 async def main():
     journal = SqliteJournal(folder)
-    await journal.begin({})
+    await journal.begin({{}})
     await journal.intent(a_job(1), marker(a_job(1)), LIMITS)
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
-""" % (str(Path(__file__).parent), str(tmp_path))
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     journal = ReadJournal(tmp_path)
     assert [record.state for record in journal.records()] == [State.INTENT]

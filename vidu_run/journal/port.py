@@ -59,7 +59,8 @@ class Delivered:
 class Sheet:
     """A job as the journal keeps it, so that `status`, `report` and `fetch` need neither spec nor frames.
 
-    `position` is the place in the present spec, None where it is not in it. `images` are pairs of what the spec wrote and the name in the frame store (None for a link).
+    `position` is the place in the present spec, None where it is not in it. `images` are pairs of what the spec wrote
+    and the name in the frame store (None for a link).
     """
 
     name: str
