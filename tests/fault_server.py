@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 SUBMIT = "/vidu/ent/v2/start-end2video"
 OFFICIAL_SUBMIT = "/ent/v2/start-end2video"
@@ -43,6 +44,10 @@ class FaultServer:
     queried_keys: list[str] = field(default_factory=list)
     download_headers: list[dict[str, str]] = field(default_factory=list)
     most_in_flight: int = 0
+    lists: int = 0
+    list_faults: list[str] = field(default_factory=list)
+    list_lag: float = 0.0
+    spelling: str = "paper"
     port: int = 0
 
     @property
@@ -174,6 +179,9 @@ class FaultServer:
         if fault != "ok":
             await respond(writer, int(fault), envelope(int(fault), "Error", "asked for by the test"))
             return
+        if path.startswith("/ent/v2/tasks?"):
+            await self._list(path, writer)
+            return
         task_id = path.split("/")[-2]
         posted = next((p for p in self.accepted if p.task_id == task_id), None)
         if posted is None:
@@ -190,7 +198,28 @@ class FaultServer:
             }
         else:
             reply = {"id": task_id, "status": "processing"}
+        if path.startswith("/ent/"):
+            link = [{"id": "c", "url": reply["video_url"]}] if "video_url" in reply else []
+            word = {"completed": "success"}.get(reply["status"], reply["status"])
+            reply = {"id": task_id, "state": word, "credits": 7, "payload": posted.body["payload"], "creations": link}
         await respond(writer, 200, json.dumps(reply).encode())
+
+    async def _list(self, path: str, writer: asyncio.StreamWriter) -> None:
+        """Rows as documented: without the payload, ten to a page unless a spelling of the page size is understood."""
+        self.lists += 1
+        if self.list_faults and (fault := self.list_faults.pop(0)) != "ok":
+            await respond(writer, int(fault), envelope(int(fault), "Error", "asked for by the test"))
+            return
+        asked = parse_qs(urlsplit(path).query)
+        size = min(100, int(asked.get(f"{self.spelling}.pagesz", ["10"])[0]))
+        page = int(asked.get(f"{self.spelling}.page", ["0"])[0])
+        seen = [p for p in self.accepted if time.time() - p.at >= self.list_lag]
+        rows = [
+            {"id": p.task_id, "state": "success", "created_at": "2026-11-22T10:00:00.123456789Z"}
+            | {name: p.body[name] for name in ("model", "prompt", "duration", "resolution") if name in p.body}
+            for p in seen[page * size : (page + 1) * size]
+        ]
+        await respond(writer, 200, json.dumps({"next_page_token": "", "tasks": rows}).encode())
 
     async def _download(self, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
         self.download_headers.append(headers)

@@ -56,7 +56,7 @@ FLOORS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("session", ["session"]),
-    ("joins", ["generate", "carry", "state", "view", "verdict", "serve"]),
+    ("joins", ["recover", "generate", "carry", "state", "view", "verdict", "serve"]),
     ("batch", ["batch"]),
     ("work", ["work"]),
     ("app", ["app"]),

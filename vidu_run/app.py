@@ -13,7 +13,7 @@ from typing import Any
 from vidu_run import config, ledger, show, spend, view
 from vidu_run.console import Console
 from vidu_run.desk import Stop
-from vidu_run.errors import Place, StorageTrouble, UsageTrouble
+from vidu_run.errors import AccountTrouble, Place, StorageTrouble, UsageTrouble
 from vidu_run.folder import locked, output_folder
 from vidu_run.job import Job
 from vidu_run.journal import file as state_file
@@ -23,10 +23,11 @@ from vidu_run.pace import Timing
 from vidu_run.plan import Action, Found, Plan, Wish, make_plan
 from vidu_run.providers.pricing import prices
 from vidu_run.record import Record, State, ledger_record
-from vidu_run.session import EMBEDDED, Service
+from vidu_run.recover import ListingFailed
+from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
 from vidu_run.state import Identity, Opening, arrange, open_state, present
-from vidu_run.work import Ended, Setting, act, ended, target_of
+from vidu_run.work import Ended, Setting, act, ended, recover, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,14 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
     with locked(out):
         journal = await _opened(spec, service, out, wish.opening)
         try:
-            plan = _plan(spec, journal.records(), out, wish.plan)
-            stop = Stop()
             setting = _setting(spec, where, out, wish)
-            go = _confirmed(plan, spec, wish, console)
-            incomplete = await act(plan, setting, service, journal, stop, console) if go else ["nothing was sent"]
+            async with Reach(service, out, spec.timing) as reach:
+                await recover(spec.jobs, setting, reach, journal, console)
+                plan = _plan(spec, journal.records(), out, wish.plan)
+                stop = Stop()
+                go = _confirmed(plan, spec, wish, console)
+                incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]
+                incomplete += await _late(setting, reach, journal, stop, console)
             return ended(plan, setting, journal, stop, incomplete, console)
         finally:
             journal.close()
@@ -91,9 +95,11 @@ async def fetch(out: Path, where: Where, console: Console) -> Ended:
         journal = SqliteJournal(out)
         try:
             await journal.begin({})
-            plan = _without_submits(journal, out)
             stop = Stop()
-            incomplete = await act(plan, setting, service, journal, stop, console)
+            async with Reach(service, out, setting.timing) as reach:
+                await recover((), setting, reach, journal, console)
+                plan = _without_submits(journal, out)
+                incomplete = await act(plan, setting, reach, journal, stop, console)
             return ended(plan, setting, journal, stop, incomplete, console)
         finally:
             journal.close()
@@ -130,6 +136,17 @@ async def resolve(out: Path, names: list[str], state: State, task_id: str | None
             return len(chosen)
         finally:
             journal.close()
+
+
+async def _late(setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console) -> list[str]:
+    """Answers lost in this very run: look for their tasks once more before anybody is asked, and bring them home."""
+    if stop.waiting or journal.broken:
+        return []
+    try:
+        found = await recover((), setting, reach, journal, console)
+    except (ListingFailed, AccountTrouble) as error:
+        return [str(error)]
+    return await act(_without_submits(journal, setting.out), setting, reach, journal, stop, console) if found else []
 
 
 async def _opened(spec: Spec, service: Service, out: Path, opening: Opening) -> SqliteJournal:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidu_run.job import Frame, Image, Key, Request
+
+MARKER = re.compile(r"(?P<marker>vr1\.[0-9a-f]{24}\.[0-9a-f]{16})(\||$)")
 
 NOT_PIXELS = frozenset({"payload", "callback_url", "off_peak"})
 
@@ -57,6 +60,17 @@ def _number(value: Any) -> Any:
 def new_marker(key: Key, nonce: str) -> str:
     """What an attempt carries in `payload`, so that a listing can be searched for it. `nonce`: 16 hex digits."""
     return f"vr1.{key[:24]}.{nonce}"
+
+
+def marker_of(payload: str | None) -> str | None:
+    """The marker a payload begins with, if it is one of ours."""
+    found = MARKER.match(payload or "")
+    return found["marker"] if found else None
+
+
+def carries(marker: str, key: Key) -> bool:
+    """Whether the marker is that of an attempt of this job; 24 digits of the key are enough to tell jobs apart."""
+    return marker.split(".")[1] == key[:24]
 
 
 def marked_payload(marker: str, payload: str | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from vidu_run.access import Access
 from vidu_run.api.client import Api
@@ -39,18 +40,34 @@ class Service:
         return f"{self.key[1]} goes to {self.base_url}" if self.key else f"{self.base_url}, no key"
 
 
-@asynccontextmanager
-async def reached(service: Service, out: Path, timing: Timing) -> AsyncIterator[tuple[Api, Downloads]]:
-    async with AsyncExitStack() as stack:
-        base_url = service.base_url
-        if base_url is None:
-            base_url = await stack.enter_async_context(local_api(out / LOCAL_FOLDER, 0, service.quick))
-        key, source = service.key or (None, None)
-        access = Access(base_url, key, source)
-        api = await stack.enter_async_context(Api(service.provider, access, timing))
-        downloads = Downloads(timing.download_timeout, access.loopback)
-        stack.push_async_callback(downloads.close)
-        yield api, downloads
+class Reach:
+    """The way to the API, opened at the first use: a run with nothing to do contacts nobody."""
+
+    def __init__(self, service: Service, out: Path, timing: Timing) -> None:
+        self.service = service
+        self._out = out
+        self._timing = timing
+        self._stack = AsyncExitStack()
+        self._opened: tuple[Api, Downloads] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    async def open(self) -> tuple[Api, Downloads]:
+        if self._opened is None:
+            base_url = self.service.base_url
+            if base_url is None:
+                folder = self._out / LOCAL_FOLDER
+                base_url = await self._stack.enter_async_context(local_api(folder, 0, self.service.quick))
+            access = Access(base_url, *(self.service.key or (None, None)))
+            api = await self._stack.enter_async_context(Api(self.service.provider, access, self._timing))
+            downloads = Downloads(self._timing.download_timeout, access.loopback)
+            self._stack.push_async_callback(downloads.close)
+            self._opened = api, downloads
+        return self._opened
 
 
 @asynccontextmanager

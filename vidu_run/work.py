@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,14 @@ from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.plan import Action, Plan
 from vidu_run.record import Record, State
+from vidu_run.recover import Sought, reconcile
 from vidu_run.report.data import public_state
-from vidu_run.session import Service, reached
+from vidu_run.session import Reach
 from vidu_run.state import present
+
+SEARCHED = "searched"
+"""When this state last looked at the API for jobs it does not know: what it bought until then is in it, unless it was
+restored from a copy, which then remembers an earlier time."""
 
 SHOWN = {
     Action.SUBMIT: State.PLANNED,
@@ -56,35 +62,64 @@ class Ended:
     page: Path
 
 
+async def recover(jobs: Sequence[Job], setting: Setting, reach: Reach, journal: SqliteJournal, console: Console) -> int:
+    """Look for submissions whose answer was lost, and for `jobs` that this state does not know; returns how many were
+    found. Does nothing where the provider cannot list its tasks, or where there is nothing to look for.
+    """
+    if reach.service.provider.routes.list is None:
+        return 0
+    begun = time.time()
+    searched = journal.meta(SEARCHED)
+    sought = _sought(jobs, journal, float(searched) if searched else None, setting.timing.settle)
+    if not sought:
+        return 0
+    api, _ = await reach.open()
+    found = await reconcile(api, journal, sought, setting.timing, lambda text: console.say(text, "magenta"))
+    if jobs:
+        await journal.remember({SEARCHED: str(begun)})
+    return found
+
+
+def _sought(jobs: Sequence[Job], journal: SqliteJournal, searched: float | None, settle: float) -> list[Sought]:
+    """Attempts in doubt; and jobs without a record, since an earlier state may have bought them and be lost."""
+    records = {record.key: record for record in journal.records()}
+    doubtful = {key: record for key, record in records.items() if record.state is State.IN_DOUBT}
+    sheets = [sheet for sheet in journal.all_sheets() if sheet.key in doubtful]
+    return [
+        *(Sought(s, doubtful[s.key].posted_at, doubtful[s.key].posted_at + settle) for s in sheets),
+        *(Sought(job, searched) for job in jobs if job.key not in records),
+    ]
+
+
 async def act(
-    plan: Plan, setting: Setting, service: Service, journal: SqliteJournal, stop: Stop, console: Console
+    plan: Plan, setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console
 ) -> list[str]:
     """Take every step; returns what this run gave up on. A plan with nothing to do contacts nobody."""
     if not plan.of(Action.SUBMIT, Action.WAIT, Action.FETCH):
         return []
     records = {record.key: record for record in journal.records()}
     states = {step.job.name: str(SHOWN[step.action]) for step in plan.steps}
-    async with reached(service, setting.out, setting.timing) as (api, downloads):
-        with console.progress(states) as progress:
-            desk = Desk(
-                journal=journal,
-                api=api,
-                downloads=downloads,
-                out=setting.out,
-                source=setting.source,
-                timing=setting.timing,
-                limits=setting.limits,
-                waits=setting.waits,
-                tell=progress.tell,
-                stop=stop,
+    api, downloads = await reach.open()
+    with console.progress(states) as progress:
+        desk = Desk(
+            journal=journal,
+            api=api,
+            downloads=downloads,
+            out=setting.out,
+            source=setting.source,
+            timing=setting.timing,
+            limits=setting.limits,
+            waits=setting.waits,
+            tell=progress.tell,
+            stop=stop,
+        )
+        with signals(desk):
+            await Batch(desk, journal.sheets()).run(
+                buy=[step.job for step in plan.of(Action.SUBMIT)],
+                look=[records[step.job.key] for step in plan.of(Action.WAIT)],
+                fetch=[records[step.job.key] for step in plan.of(Action.FETCH)],
+                hold=[record for record in records.values() if record.state is State.IN_DOUBT],
             )
-            with signals(desk):
-                await Batch(desk, journal.sheets()).run(
-                    buy=[step.job for step in plan.of(Action.SUBMIT)],
-                    look=[records[step.job.key] for step in plan.of(Action.WAIT)],
-                    fetch=[records[step.job.key] for step in plan.of(Action.FETCH)],
-                    hold=[record for record in records.values() if record.state is State.IN_DOUBT],
-                )
     return desk.incomplete
 
 

@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,10 +19,16 @@ from vidu_run.api.body import Body
 from vidu_run.outcome import Evidence
 from vidu_run.pace import Timing
 from vidu_run.providers.rules import Provider
-from vidu_run.reply import BadReply, Look, parse_json, read_refusal, read_task
+from vidu_run.reply import BadReply, Look, parse_json, read_list, read_refusal, read_task
 
 MOST_REPLY = 1 << 20
 """Bytes of a reply that are read; a submit's reply may echo its request, so it gets that much more."""
+
+MOST_LIST = 64 << 20
+"""A page has up to 100 rows, and a row may echo its frames."""
+
+ROWS = 100
+"""Rows of a list asked for at once: the most the documents allow."""
 
 QUERY_TIMEOUT = 30.0
 """Seconds for one whole query, however it drips."""
@@ -122,13 +129,32 @@ class Api:
                 return _look(reply, task_id, watermark)
         raise Missing("HTTP 404: the API does not know this task")
 
-    async def _get(self, url: URL) -> _Reply:
+    async def tasks(self, since: float | None, page: int, token: str | None) -> tuple[list[Look], str | None]:
+        """One page of the account's tasks, newest window first page 0; and the next page's token. Raises ApiTrouble.
+
+        The documents print the paging parameters in two spellings, so both are sent: with the wrong one a server
+        answers its default of ten rows, which would look like all there is.
+        """
+        asked = {f"{spelling}.{name}": value for spelling in ("paper", "pager") for name, value in _paging(page)}
+        asked |= {"created_at.from": _rfc3339(since)} if since is not None else {}
+        asked |= {"pager.page_token": token} if token else {}
+        reply = await self._get(self._url(self._provider.routes.list or "").with_query(asked), MOST_LIST)
+        if reply.status in (401, 402, 403):
+            raise KeyRefused(_refused(reply))
+        if reply.status != 200:
+            raise ApiTrouble(_refused(reply))
+        try:
+            return read_list(parse_json(reply.body))
+        except BadReply as error:
+            raise ApiTrouble(f"an unreadable list: {error}") from None
+
+    async def _get(self, url: URL, most: int = MOST_REPLY) -> _Reply:
         try:
             async with (
                 asyncio.timeout(QUERY_TIMEOUT),
                 self._queries.get(url, headers=self._headers(), allow_redirects=False) as response,
             ):
-                return _Reply(response.status, response.headers, await read_bounded(response, MOST_REPLY))
+                return _Reply(response.status, response.headers, await read_bounded(response, most))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiTrouble(in_words(error)) from None
 
@@ -189,6 +215,14 @@ def _look(reply: _Reply, task_id: str, watermark: bool) -> Look:
         return read_task(parse_json(reply.body), task_id=task_id, watermark=watermark)
     except BadReply as error:
         raise ApiTrouble(f"an unreadable reply: {error}") from None
+
+
+def _paging(page: int) -> list[tuple[str, str]]:
+    return [("page", str(page)), ("pagesz", str(ROWS))]
+
+
+def _rfc3339(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _refused(reply: _Reply) -> str:

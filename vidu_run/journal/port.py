@@ -71,6 +71,10 @@ class Sheet:
     images: tuple[tuple[str, str | None], ...]
     credits: int | None
 
+    @property
+    def off_peak(self) -> bool:
+        return self.request.get("off_peak") is True
+
 
 @dataclass(frozen=True, slots=True)
 class Move:

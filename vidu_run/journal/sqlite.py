@@ -156,6 +156,28 @@ class SqliteJournal(ReadJournal):
         """The user's word on an attempt."""
         await self._writer.do(lambda db: _move(db, record.attempt, state, dict(facts)))
 
+    async def adopt(self, job: Sheet | Job, marker: str, look: Look, posted_at: float) -> bool:
+        """A task at the API that carries one of our markers becomes the attempt of its job; False where the job has
+        a task already, or the task another job."""
+        facts = {"task_id": look.task_id, "accepted_at": posted_at, "error": None, **_seen(look)}
+
+        def operation(db: sqlite3.Connection) -> bool:
+            row = db.execute("SELECT id FROM attempts WHERE key = ? AND state = 'in_doubt'", (job.key,)).fetchone()
+            try:
+                if row:
+                    _move(db, row[0], State.SUBMITTED, facts)
+                else:
+                    found = {"key": job.key, "marker": marker, "state": State.SUBMITTED, "epoch": self.epoch} | facts
+                    found |= {"off_peak": job.off_peak, "posted_at": posted_at, "estimated": job.credits}
+                    names = ", ".join(found)
+                    holders = ", ".join(f":{name}" for name in found)
+                    db.execute(f"INSERT INTO attempts ({names}) VALUES ({holders})", found)
+            except sqlite3.IntegrityError:
+                return False
+            return True
+
+        return await self._writer.do(operation)
+
     async def adopt_ledger(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
         rows = [(key, json.dumps(line, ensure_ascii=False)) for key, line in lines.items()]
         await self._writer.do(lambda db: db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?)", rows) and None)

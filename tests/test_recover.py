@@ -1,0 +1,148 @@
+"""Where the provider lists its tasks, a lost answer is found by its marker; what is not found is still held."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from conftest import Folder, Result
+from fault_server import FaultServer, Posted
+
+
+def buy(folder: Folder, server: FaultServer, *words: str) -> Result:
+    return folder.buy(server, "--provider", "vidu", *words)
+
+
+def stranger(number: int, **fields: object) -> Posted:
+    """A task of somebody else in the same account."""
+    body = {"model": "viduq2-turbo", "duration": 1, "resolution": "540p", "prompt": "another", "payload": "x"}
+    return Posted({**body, **fields}, {}, 0.0, f"other-{number}")
+
+
+@pytest.mark.parametrize("fault", ["lost-reply", "reset-after", "500-accepted", "html-accepted", "cut-reply"])
+def test_an_answer_lost_in_this_run_is_found_and_its_video_fetched(
+    folder: Folder, server: FaultServer, fault: str
+) -> None:
+    folder.sweep(2)
+    server.faults = [fault]
+    done = buy(folder, server)
+    assert done.code == 0, done.err
+    assert "found at the API" in done.err
+    assert len(server.accepted) == 2
+
+
+def test_a_job_in_doubt_is_found_by_the_next_run_before_anything_is_sent(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.faults = ["lost-reply"]
+    server.list_lag = 2.0
+    assert buy(folder, server, "--limit", "1").code == 4
+    server.list_lag = 0.0
+    assert buy(folder, server).code == 0
+    assert len(server.accepted) == 2
+    lists = [number for number, path in enumerate(server.requests) if path.startswith("/ent/v2/tasks?")]
+    posts = [number for number, path in enumerate(server.requests) if path.endswith("start-end2video")]
+    assert lists[-1] < posts[-1]
+
+
+def test_a_list_that_lags_is_asked_again_until_it_has_settled(folder: Folder, server: FaultServer) -> None:
+    spec = folder.sweep(1)
+    spec.write_text(spec.read_text().replace("settle: 0.5", "settle: 5"))
+    server.faults = ["lost-reply"]
+    server.list_lag = 1.0
+    assert buy(folder, server).code == 0
+    assert server.lists > 2
+
+
+def test_what_is_not_found_is_held_and_never_sent_again(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.faults = ["500-refused"]
+    assert buy(folder, server).code == 4
+    assert buy(folder, server).code == 4
+    assert len(server.ledger) == 1
+
+
+@pytest.mark.parametrize("spelling", ["paper", "pager", "neither"])
+def test_both_spellings_of_the_paging_are_understood_and_a_server_that_knows_neither_ends_it(
+    folder: Folder, server: FaultServer, spelling: str
+) -> None:
+    folder.sweep(1)
+    server.spelling = spelling
+    server.ledger += [stranger(number) for number in range(30)]
+    server.faults = ["lost-reply"]
+    assert buy(folder, server).code == (4 if spelling == "neither" else 0)
+    assert len([posted for posted in server.accepted if posted.headers]) == 1
+
+
+def test_only_rows_that_could_be_ours_are_read(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.ledger += [stranger(1), stranger(2, model="viduq1"), stranger(3, prompt="a harbour", payload="theirs")]
+    server.faults = ["lost-reply"]
+    assert buy(folder, server).code == 0
+    read = {path.split("/")[-2] for path in server.requests if path.endswith("/creations")}
+    assert "other-3" in read
+    assert not read & {"other-1", "other-2"}
+
+
+def test_a_list_that_fails_sends_nothing_and_ends_with_exit_3(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.faults = ["lost-reply"]
+    server.list_lag = 9.0
+    assert buy(folder, server, "--limit", "1").code == 4
+    server.list_faults = ["500"]
+    stopped = buy(folder, server)
+    assert stopped.code == 3
+    assert "list of tasks could not be read" in stopped.err
+    assert len(server.ledger) == 1
+
+
+def test_a_deleted_state_finds_its_tasks_by_the_key_and_buys_nothing(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(3)
+    assert buy(folder, server).code == 0
+    shutil.rmtree(folder.path / "out")
+    again = buy(folder, server)
+    assert again.code == 0, again.err
+    assert again.counts() == {"done": 3}
+    assert len(server.accepted) == 3
+
+
+def test_a_restored_older_folder_finds_what_was_bought_since(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(3)
+    buy(folder, server, "--limit", "1")
+    out = folder.path / "out/jobs@vidu"
+    shutil.copytree(out, folder.path / "backup")
+    assert buy(folder, server).code == 0
+    shutil.rmtree(out)
+    (folder.path / "backup").rename(out)
+    again = buy(folder, server)
+    assert again.code == 0
+    assert again.counts() == {"done": 3}
+    assert len(server.accepted) == 3
+
+
+def test_a_run_with_nothing_to_buy_asks_for_no_list(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    buy(folder, server)
+    lists = server.lists
+    assert lists >= 1
+    assert buy(folder, server).code == 0
+    assert server.lists == lists
+
+
+def test_a_second_purchase_of_the_same_job_is_adopted_once_and_told(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.faults = ["lost-reply"]
+    server.list_lag = 9.0
+    buy(folder, server)
+    first = server.ledger[0]
+    server.list_lag = 0.0
+    server.ledger.append(Posted(dict(first.body), {}, first.at, "twin"))
+    found = buy(folder, server)
+    assert found.code == 0
+    assert "second purchase" in found.err
+
+
+def test_a_gateway_that_cannot_list_is_not_asked(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.faults = ["lost-reply"]
+    assert folder.buy(server).code == 4
+    assert server.lists == 0

@@ -1,0 +1,132 @@
+"""Find what may have been bought: tasks at the API that carry one of our markers. It only ever finds.
+
+Not found is never proof: lists lag, and pages are cut. What is not found stays in doubt, held for the user's word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from vidu_run.api.client import Api, ApiTrouble, KeyRefused, Missing
+from vidu_run.errors import AccountTrouble, Exit, Trouble
+from vidu_run.job import Job, Key
+from vidu_run.journal.port import Sheet
+from vidu_run.journal.sqlite import SqliteJournal
+from vidu_run.key import carries, marker_of
+from vidu_run.pace import Timing
+from vidu_run.reply import Look
+
+EARLIER = 60.0
+"""Seconds before the first doubtful POST at which the search begins: clocks differ."""
+
+MOST_PAGES = 100
+AT_ONCE = 8
+COMPARED = ("model", "prompt", "duration", "resolution")
+"""Fields a row of the list may show; one that differs from every job of ours is not read."""
+
+
+class ListingFailed(Trouble):
+    """The list could not be read to its end: nothing can be concluded, so nothing may be sent."""
+
+    code = Exit.INCOMPLETE
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """A job whose task may be at the API, created after `since` (None: whenever). A list is given until `settles` to
+    show it; Unix seconds."""
+
+    job: Job | Sheet
+    since: float | None
+    settles: float = 0.0
+
+
+async def reconcile(
+    api: Api, journal: SqliteJournal, sought: Sequence[Sought], timing: Timing, tell: Callable[[str], None]
+) -> int:
+    """Adopt every task of ours that the API's list shows; returns how many jobs have found theirs.
+
+    Looks again until everything is found or has had its time to settle: a list may lag.
+    Raises ListingFailed, KeyRefused.
+    """
+    left = {one.job.key: one for one in sought}
+    read: set[str] = set()
+    patience = max(one.settles for one in sought)
+    while True:
+        for look in await _candidates(api, journal, list(left.values()), read):
+            await _adopt(journal, sought, left, look, tell)
+        if not left or time.time() >= patience:
+            return len(sought) - len(left)
+        await asyncio.sleep(min(timing.poll_max, max(timing.poll_min, timing.settle / 8)))
+
+
+async def _adopt(
+    journal: SqliteJournal, sought: Sequence[Sought], left: dict[Key, Sought], look: Look, tell: Callable[[str], None]
+) -> None:
+    """The first task found for a job becomes its task; more of them are told, they cannot be given back."""
+    marker = marker_of(look.payload)
+    one = next((one for one in sought if marker and carries(marker, one.job.key)), None)
+    if one is None or marker is None:
+        return
+    first = one.job.key in left
+    if first and await journal.adopt(one.job, marker, look, look.created_at or time.time()):
+        tell(f"{one.job.name}: found at the API as task {look.task_id}")
+        del left[one.job.key]
+    else:
+        tell(f"{one.job.name}: task {look.task_id} is there as well, a second purchase of the same job")
+
+
+async def _candidates(api: Api, journal: SqliteJournal, sought: Sequence[Sought], read: set[str]) -> list[Look]:
+    """Tasks that could be ours, with their payloads. `read` grows by those that need not be read again."""
+    times = [one.since for one in sought]
+    since = None if None in times else min(time for time in times if time is not None) - EARLIER
+    rows = await _rows(api, since)
+    wanted = [row for row in rows if _may_be_ours(row, sought) and row.task_id not in read]
+    unread = [row for row in wanted if row.payload is None and row.task_id and not journal.knows(row.task_id)]
+    told = [row for row in wanted if row.payload is not None and row.task_id and not journal.knows(row.task_id)]
+    for start in range(0, len(unread), AT_ONCE):
+        told += await asyncio.gather(*(_read(api, row) for row in unread[start : start + AT_ONCE]))
+    # A task without a payload is nobody's; one with a payload is known for good after it was read.
+    read.update(look.task_id for look in told if look.task_id)
+    return told
+
+
+async def _read(api: Api, row: Look) -> Look:
+    try:
+        look = await api.look(row.task_id or "", watermark=False)
+    except Missing:
+        return row
+    except ApiTrouble as error:
+        raise ListingFailed(f"task {row.task_id} could not be read ({error}). Nothing was sent; run again.") from None
+    return look if look.task_id == row.task_id else row
+
+
+async def _rows(api: Api, since: float | None) -> list[Look]:
+    """Every row of the window, page by page until one brings nothing new: a short page proves nothing."""
+    found: dict[str, Look] = {}
+    token: str | None = None
+    for page in range(MOST_PAGES):
+        try:
+            rows, token = await api.tasks(since, page, token)
+        except KeyRefused as error:
+            raise AccountTrouble(f"{error}. Nothing was sent.") from None
+        except ApiTrouble as error:
+            why = f"the API's list of tasks could not be read ({error}). Nothing was sent; run again."
+            raise ListingFailed(why) from error
+        fresh = {row.task_id: row for row in rows if row.task_id and row.task_id not in found}
+        found |= fresh
+        if not fresh:
+            break
+    return list(found.values())
+
+
+def _may_be_ours(row: Look, sought: Iterable[Sought]) -> bool:
+    return any(all(_agrees(row, one.job, field) for field in COMPARED) for one in sought)
+
+
+def _agrees(row: Look, job: Job | Sheet, field: str) -> bool:
+    shown, asked = getattr(row, field), job.request.get(field)
+    return shown is None or asked is None or shown == "" or bool(shown == asked)
