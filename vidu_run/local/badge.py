@@ -1,6 +1,6 @@
 """Draws the small pill of text that marks a rehearsal and lays it on YUV 4:2:0 planes.
 
-It knows nothing of scenes or video; it never changes the planes it is given.
+It knows nothing of scenes, seeds or video.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class Badge:
     corner: tuple[int, int]  # left and top in luma pixels, both even
     luma: Image.Image
     opacity: Image.Image
+    half_opacity: Image.Image  # at the size of the chroma planes
 
-    def on(self, planes: Planes) -> Planes:
-        """New planes with the badge laid on them."""
+    def stamp(self, planes: Planes) -> None:
+        """Lays the badge on the planes, in place."""
+        luma, blue, red = planes
         left, top = self.corner
-        half = self.opacity.resize((self.luma.width // 2, self.luma.height // 2), Image.Resampling.BOX)
-        luma, blue, red = (plane.copy() for plane in planes)
-        luma.paste(self.luma, (left, top), self.opacity)
+        luma.paste(self.luma, self.corner, self.opacity)
         for chroma in (blue, red):
-            chroma.paste(NEUTRAL, (left // 2, top // 2, left // 2 + half.width, top // 2 + half.height), half)
-        return luma, blue, red
+            width, height = self.half_opacity.size
+            chroma.paste(NEUTRAL, (left // 2, top // 2, left // 2 + width, top // 2 + height), self.half_opacity)
 
 
 def draw(label: str, width: int, height: int) -> Badge:
@@ -49,7 +49,8 @@ def draw(label: str, width: int, height: int) -> Badge:
     luma = Image.composite(Image.new("L", size, TEXT), Image.new("L", size, PILL), text)
     pill = shape.point([round(level * OPACITY) for level in range(256)])
     opacity = Image.composite(Image.new("L", size, 255), pill, text)
-    return Badge((margin, height - margin - size[1]), luma, opacity)
+    half = opacity.resize((size[0] // 2, size[1] // 2), Image.Resampling.BOX)
+    return Badge((margin, height - margin - size[1]), luma, opacity, half)
 
 
 def _masks(

@@ -98,7 +98,7 @@ def _guesses(first: Grey, last: Grey, aspect: float) -> list[View]:
 def _search(outer: Grey, inner: Grey, aspect: float) -> Iterator[tuple[float, View]]:
     """For each zoom and turn that shrinks `inner` into `outer`: the best correlation and the view of `inner`."""
     height, width = outer.shape
-    size = (2 * height, 2 * width)
+    size = (-(-2 * height // 16) * 16, -(-2 * width // 16) * 16)
     points = grid(width, height, aspect)
     detail = _detail(outer)
     spectra = [np.fft.rfft2(plane, size) for plane in (detail, detail**2, np.ones_like(detail))]

@@ -19,8 +19,8 @@ from uuid import uuid4
 import av
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
-from PIL import Image, ImageChops, ImageOps
+from av.video.reformatter import ColorRange
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from vidu_run.local import badge
 from vidu_run.local.badge import Planes
@@ -35,17 +35,31 @@ LONGEST_SECONDS: Final = 16
 TITLE: Final = "Rehearsal render by vidu-run"
 COMMENT: Final = "Made on this machine by vidu-run from two stills, as a rehearsal; not the output of a video model."
 CELL: Final = 8  # pixels to a side of the grid on which dissolve weights are worked out
+QUANTISERS: Final = (18, 14)  # of the first and last frame: 36 dB or more even for noise
 HASTE: Final = 0.18  # stills brought to match may cross over quickly; where they still differ, less of a ghost
+SHARPER: Final = 0.4
 FEATHER: Final = 0.06  # of the frame's height
 SLIGHT: Final = 0.05  # pixels a turn may move a corner and still pass for none
 BT709: Final = 1
 BILINEAR: Final = Image.Resampling.BILINEAR
+AFFINE: Final = Image.Transform.AFFINE
+TO_BT709: Final = (
+    *(0.1826, 0.6142, 0.0620, 16.0),  # luma, 16 to 235
+    *(-0.1006, -0.3386, 0.4392, 128.0),  # the chroma planes, 16 to 240
+    *(0.4392, -0.3989, -0.0403, 128.0),
+)
 BLACK: Final = (16, 128, 128)  # zeros would be green
-UNREADABLE: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+BROKEN: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
+    """A pair of encoded images and how to show it.
+
+    `seconds` is 1 to 16; `resolution` a key of SHORT_SIDES, the aspect being the first frame's; the same scene and seed
+    give the same video. `label` goes into the badge on the inner frames. `quick` is for tests: a plain dissolve.
+    """
+
     first: bytes
     last: bytes
     seconds: int
@@ -88,6 +102,7 @@ class Still:
     planes: Planes
     size: tuple[int, int]
     margin: int = 0  # luma pixels mirrored around the planes, for what a camera sees beside the still
+    chroma_scale: int = 1
 
     def seen(self, index: int, view: View, area: Area) -> Image.Image:
         """An area of plane 0, 1 or 2 as it is shown through a view; area and result in that plane's pixels."""
@@ -100,22 +115,28 @@ class Still:
         left = a * across - b * down + view.shift.real * height + width / 2 + margin
         top = b * across + a * down + view.shift.imag * height + height / 2 + margin
         size = (area[2] - area[0], area[3] - area[1])
+        if index and self.chroma_scale > 1:
+            lookup = tuple(self.chroma_scale * entry for entry in (a, -b, left, b, a, top))
+            return plane.transform(size, AFFINE, lookup, Image.Resampling.NEAREST, fillcolor=BLACK[index])
         box = (left, top, left + a * size[0], top + a * size[1])
         if abs(b) * width < SLIGHT and min(box) >= 0 and box[2] <= plane.width and box[3] <= plane.height:
             return plane.resize(size, BILINEAR, box=box)
-        lookup = (a, -b, left, b, a, top)
-        return plane.transform(size, Image.Transform.AFFINE, lookup, BILINEAR, fillcolor=BLACK[index])
+        return plane.transform(size, AFFINE, (a, -b, left, b, a, top), BILINEAR, fillcolor=BLACK[index])
 
     def plane_size(self, index: int) -> tuple[int, int]:
         width, height = self.size
         return (width // 2, height // 2) if index else (width, height)
 
-    def with_margin(self, margin: int) -> Still:
-        """The same still with its own mirror image around it."""
-        widths = (margin, margin // 2, margin // 2)
-        sides = zip(self.planes, widths, strict=True)
-        luma, blue, red = (Image.fromarray(np.pad(np.asarray(plane), wide, "symmetric")) for plane, wide in sides)
-        return Still((luma, blue, red), self.size, margin)
+    def for_camera(self, view: View) -> Still:
+        """The same still with its mirror image around it, and ready to be turned.
+
+        Turned chroma is taken from the nearest pixel of a plane twice as fine: a tenth of the cost of interpolating.
+        """
+        margin = 2 * (self.size[1] // 16)
+        scale = 1 if abs(view.turn.imag) * self.size[0] < SLIGHT else 2
+        luma, blue, red = self.planes
+        around = _mirrored(luma, margin, 1), _mirrored(blue, margin // 2, scale), _mirrored(red, margin // 2, scale)
+        return Still(around, self.size, margin, scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +185,9 @@ def _picture(data: bytes, which: str) -> Image.Image:
             if upright.has_transparency_data:
                 upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
             return upright.convert("RGB")
-    except UNREADABLE as error:
+    except UnidentifiedImageError as error:
+        raise ValueError(f"the {which} frame cannot be read: it is not an image of a known kind") from error
+    except BROKEN as error:
         raise ValueError(f"the {which} frame cannot be read as an image: {error}") from error
 
 
@@ -182,26 +205,22 @@ def _frames(scene: Scene, first: Image.Image, last: Image.Image) -> Iterator[Pla
     move = Move(View(), View()) if scene.quick else _move(scene.seed, first, last)
     mark = badge.draw(scene.label, *first.size)
     if move.camera:
-        look = replace(look, start=look.start + HASTE, stop=look.stop - HASTE)
+        look = replace(look, start=look.start + HASTE, stop=look.stop - HASTE, softness=look.softness * SHARPER)
     stills = Still(_planes(first), first.size), Still(_planes(last), first.size)
-    margin = 2 * (first.height // 16) if move.camera else 0
-    before, after = (still.with_margin(margin) if margin else still for still in stills)
+    before, after = (still.for_camera(move.first) if move.camera else still for still in stills)
     final = scene.seconds * FPS - 1
     yield stills[0].planes
     for index in range(1, final):
-        yield mark.on(_between(before, after, look, move, index / final))
+        inner = _between(before, after, look, move, index / final)
+        mark.stamp(inner)
+        yield inner
     yield stills[1].planes
 
 
 def _planes(picture: Image.Image) -> Planes:
-    frame = VideoFrame.from_ndarray(np.asarray(picture), format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, threads=1
-    )
-    luma, blue, red = (
-        Image.frombytes("L", (plane.width, plane.height), bytes(plane), "raw", "L", plane.line_size, 1)
-        for plane in frame.planes
-    )
-    return luma, blue, red
+    luma, blue, red = picture.convert("RGB", TO_BT709).split()
+    half = (picture.width // 2, picture.height // 2)
+    return luma, blue.resize(half, Image.Resampling.BOX), red.resize(half, Image.Resampling.BOX)
 
 
 def _look(seed: int, first: Image.Image) -> Look:
@@ -247,8 +266,9 @@ def _between(first: Still, last: Still, look: Look, move: Move, time: float) -> 
     weight = look.given_way(time)
     if move.camera:
         weight = _where_seen(weight, views, first.size[0] / first.size[1], gone)
-    mask = Image.fromarray(np.rint(weight * 255).astype(np.uint8))
-    luma, blue, red = (_blend(first, last, views, mask, index) for index in range(3))
+    shares = Image.fromarray(np.rint(weight * 255).astype(np.uint8))
+    fine, coarse = (shares.resize(first.plane_size(index), BILINEAR) for index in (0, 1))
+    luma, blue, red = (_blend(first, last, views, mask, index) for index, mask in enumerate((fine, coarse, coarse)))
     return luma, blue, red
 
 
@@ -257,17 +277,15 @@ def _where_seen(weight: Grey, views: tuple[View, View], aspect: float, gone: flo
     points = grid(weight.shape[1], weight.shape[0], aspect)
     depths = depth(views[0].at(points), aspect), depth(views[1].at(points), aspect)
     first, last = (
-        np.clip(inside / (FEATHER * share + 1e-6), 0, 1) + 1e-6 * np.exp(40 * np.minimum(inside, 0))
-        for inside, share in zip(depths, (gone, 1 - gone), strict=True)
+        np.clip(inside / (FEATHER * share + 1e-6), 0, 1) for inside, share in zip(depths, (gone, 1 - gone), strict=True)
     )
-    weight = np.clip(weight, 1e-3, 1 - 1e-3)
-    moved: Grey = weight * last / (weight * last + (1 - weight) * first)
-    return moved
+    near_first, near_last = (1e-6 * np.exp(40 * np.minimum(inside, 0)) for inside in depths)
+    beside_both = (last + near_last) / (first + near_first + last + near_last)
+    return np.where(first + last < 1, beside_both, np.clip(weight, 1 - first, last))
 
 
 def _blend(first: Still, last: Still, views: tuple[View, View], mask: Image.Image, index: int) -> Image.Image:
     """One plane; each still is looked up only within the bounds of where it shows."""
-    mask = mask.resize(first.plane_size(index), BILINEAR)
     blended = Image.new("L", mask.size)
     if area := ImageChops.invert(mask).getbbox():
         blended.paste(first.seen(index, views[0], area), area[:2])
@@ -283,9 +301,9 @@ def _encode(part: Path, frames: Iterator[Planes], size: tuple[int, int], scene: 
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1 if scene.quick else 2
-        for tag in ("colorspace", "color_primaries", "color_trc"):
-            setattr(stream.codec_context, tag, BT709)
-        stream.codec_context.color_range = ColorRange.MPEG
+        codec = stream.codec_context
+        codec.colorspace = codec.color_primaries = codec.color_trc = BT709
+        codec.color_range = ColorRange.MPEG
         for index, planes in enumerate(frames):
             container.mux(stream.encode(_frame(planes, index)))
         container.mux(stream.encode(None))
@@ -293,7 +311,7 @@ def _encode(part: Path, frames: Iterator[Planes], size: tuple[int, int], scene: 
 
 def _options(scene: Scene) -> dict[str, str]:
     final = scene.seconds * FPS - 1
-    true_ends = f"zones=0,0,b=2/{final},{final},b=2"
+    true_ends = f"zones=0,0,q={QUANTISERS[0]}/{final},{final},q={QUANTISERS[1]}"
     return {
         "preset": "ultrafast" if scene.quick else "veryfast",
         "crf": "21",
@@ -311,13 +329,20 @@ def _frame(planes: Planes, index: int) -> VideoFrame:
     return frame
 
 
+def _mirrored(plane: Image.Image, margin: int, scale: int) -> Image.Image:
+    wide = Image.fromarray(np.pad(np.asarray(plane), margin, "symmetric"))
+    return wide.resize((wide.width * scale, wide.height * scale), Image.Resampling.BICUBIC)
+
+
 def _smooth(time: float) -> float:
     return time * time * (3 - 2 * time)
 
 
 def _levelled(plane: Grey) -> Grey:
-    lowest, highest = float(plane.min()), float(plane.max())
-    return (plane - lowest) / max(highest - lowest, 1e-6)
+    """From 0 to 1; a few very dark or light places do not set the scale."""
+    lowest, highest = np.percentile(plane, (3, 97))
+    levelled: Grey = np.clip((plane - lowest) / max(highest - lowest, 1e-6), 0, 1)
+    return levelled
 
 
 def _chance(seed: int) -> np.random.Generator:
