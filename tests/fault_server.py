@@ -165,8 +165,9 @@ class FaultServer:
             return 307, f"Location: {SUBMIT}\r\n", b""
         if fault.startswith("429"):
             _, _, after = fault.partition(" ")
-            extra = f"Retry-After: {after}\r\n" if after else ""
-            return 429, extra, envelope(429, "TooManyRequests", "slower please")
+            full = after == "QuotaExceeded"
+            extra = f"Retry-After: {after}\r\n" if after and not full else ""
+            return 429, extra, envelope(429, "QuotaExceeded" if full else "TooManyRequests", "slower please")
         status, _, code = fault.partition(" ")
         return int(status), "", envelope(int(status), code or "BadRequest", "refused by the test")
 

@@ -15,7 +15,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     ("words", ["errors", "reply", "pace", "mp4", "price", "access", "providers.rules", "__init__"]),
     ("things", ["job", "outcome", "files"]),
     ("pure", ["key", "record", "spec.template", "spec.axes", "spec.words"]),
-    ("plans", ["plan", "journal.port"]),
+    ("plans", ["plan", "caution", "journal.port"]),
     (
         "edges",
         [

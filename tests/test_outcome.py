@@ -18,6 +18,7 @@ from vidu_run.outcome import (
     Rejected,
     Throttled,
     classify,
+    is_moderation,
 )
 
 
@@ -140,10 +141,10 @@ def test_a_429_needs_no_envelope() -> None:
 
 
 @pytest.mark.parametrize("code", ["TaskPromptPolicyViolation", "AuditSubmitIllegal", "CreationPolicyViolation"])
-def test_a_moderation_refusal_is_marked_as_one(code: str) -> None:
+def test_a_moderation_refusal_is_known_by_its_words(code: str) -> None:
     outcome = classify(reply(400, {"reason": code, "message": "no"}), nobody)
     assert isinstance(outcome, Rejected)
-    assert outcome.moderation
+    assert is_moderation(outcome.why)
 
 
 def test_a_reply_that_was_read_wins_over_a_body_that_was_not_out() -> None:

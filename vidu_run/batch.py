@@ -9,22 +9,19 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 
 from vidu_run.api.body import FrameChanged
 from vidu_run.carry import deliver, wait
-from vidu_run.desk import Desk, NoSlots, Slots, Stopped
+from vidu_run.desk import Desk, NoSlots, Slot, Stopped
 from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.frames import BadFrame, inside, keep
 from vidu_run.generate import submit
-from vidu_run.job import Frame, Job
+from vidu_run.job import Frame, Job, Key
 from vidu_run.journal.port import AlreadyLive, Busy, Fenced, Sheet
-from vidu_run.outcome import Accepted, Outcome, Rejected
+from vidu_run.outcome import Accepted, Outcome, is_moderation
 from vidu_run.record import Record, State
-
-EQUAL_FAILURES = 5
-"""So many jobs in a row that end in the same words, over different inputs: the next would too."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -37,17 +34,17 @@ class Batch:
         self._sheets = {sheet.key: sheet for sheet in sheets}
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        self._failures: list[str] = []
 
     async def run(
         self, buy: Sequence[Job], look: Sequence[Record], fetch: Sequence[Record], hold: Sequence[Record]
     ) -> None:
         """`look`: tasks that run at the API; `fetch`: those that have ended; `hold`: in doubt, their slots count."""
         for record in hold:
-            self._hold(record)
+            left = record.posted_at + self._desk.doubt_counts(record.off_peak) - time.time()
+            if left > 0:
+                self._desk.slots_of(record.off_peak).occupied().free_in(left)
         for record in look:
-            self._desk.slots_of(record.off_peak).occupy()
-            self._start(self._resume(record))
+            self._start(self._resume(record, self._desk.slots_of(record.off_peak).occupied()))
         for record in fetch:
             self._start(self._bring(record))
         for off_peak in (False, True):
@@ -65,10 +62,9 @@ class Batch:
     async def _feed(self, jobs: Sequence[Job]) -> None:
         """One job after another, each as soon as it has a slot."""
         for number, job in enumerate(jobs):
-            slots = self._desk.slots_of(job.off_peak)
             try:
                 await asyncio.to_thread(self._keep_frames, job)
-                await slots.take(self._desk.stop)
+                slot = await self._desk.slots_of(job.off_peak).take(self._desk.stop)
             except BadFrame as error:
                 self._desk.gave_up(job.name, str(error))
                 continue
@@ -78,7 +74,7 @@ class Batch:
                 for left in jobs[number:]:
                     self._desk.gave_up(left.name, "no slot was free: tasks of earlier jobs are still at the API")
                 return
-            self._start(self._buy(job, slots))
+            self._start(self._buy(job, slot))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(self._guarded(work))
@@ -104,49 +100,73 @@ class Batch:
         except Exception as error:
             desk.stop.submits(Exit.BUG, f"a bug in vidu-run: {type(error).__name__}: {error}")
 
-    async def _buy(self, job: Job, slots: Slots) -> None:
-        release: Callable[[], None] = slots.free
-        try:
-            record, release = await self._submitted(job, slots)
-            if record is not None and not self._desk.waits:
-                release, record = slots.lose, None
-            if record is not None:
-                desk, sheet = self._desk, self._sheets[job.key]
-                ended = await wait(sheet, record, desk)
-                release = slots.free if ended or self._ended(record) else slots.lose
-                record = ended
-        finally:
-            release()
+    async def _buy(self, job: Job, slot: Slot) -> None:
+        record: Record | None = None
+        with slot:
+            if await self._submitted(job, slot):
+                record = await self._waited(job.key, slot)
+                self._learn(job, "task", self._desk.journal.record(job.key))
         if record is not None:
             await self._bring(record)
 
-    async def _submitted(self, job: Job, slots: Slots) -> tuple[Record | None, Callable[[], None]]:
-        """The record of the accepted task, and what becomes of the slot where there is none."""
+    async def _submitted(self, job: Job, slot: Slot) -> bool:
+        """Whether there is a task to wait for now."""
         desk = self._desk
+        if why := desk.caution.holds(job):
+            desk.gave_up(job.name, why)
+            return False
         try:
             state, outcome = await submit(job, desk)
         except FrameChanged as error:
-            desk.tell(job.name, State.PLANNED, str(error))
             desk.gave_up(job.name, str(error))
-            return None, slots.free
+            return False
         except Busy:
             # The journal still counts a task that this process has let go, such as one in doubt.
             await desk.stop.sleep(desk.timing.poll_min)
-            return await self._submitted(job, slots)
+            return await self._submitted(job, slot)
         except (AlreadyLive, Fenced) as error:
             desk.stop.submits(Exit.INCOMPLETE, str(error))
-            return None, slots.free
-        desk.tell(job.name, _shown(state), getattr(outcome, "why", "") or getattr(outcome, "task_id", ""))
+            return False
+        why = getattr(outcome, "why", "")
+        desk.tell(job.name, State.PLANNED if state is State.NOT_SENT else state, why or _task(outcome))
         if state is State.IN_DOUBT:
-            return None, lambda: slots.free_later(desk.doubt_counts(job))
-        if state is State.NOT_SENT:
-            desk.gave_up(job.name, f"not sent: {getattr(outcome, 'why', '')}")
-        if state is not State.SUBMITTED:
-            self._count_failure(outcome)
-            return None, slots.free
-        self._failures.clear()
+            slot.free_in(desk.doubt_counts(job.off_peak))
+        elif state is State.NOT_SENT:
+            desk.gave_up(job.name, f"not sent: {why}")
         self._check_seed(job, outcome)
-        return desk.journal.record(job.key), slots.free
+        self._learn(job, "submit", desk.journal.record(job.key))
+        if state is State.SUBMITTED and not desk.waits:
+            slot.lose()
+        return state is State.SUBMITTED and desk.waits
+
+    async def _waited(self, key: Key, slot: Slot, ask_first: bool = False) -> Record | None:
+        """The record once there is a video to fetch. A task that outlasts our patience keeps its slot."""
+        record = self._desk.journal.record(key)
+        assert record is not None
+        ended = await wait(self._sheets[key], record, self._desk, ask_first)
+        now = self._desk.journal.record(key)
+        if now is not None and now.state is State.SUBMITTED:
+            slot.lose()
+        return ended
+
+    async def _resume(self, record: Record, slot: Slot) -> None:
+        with slot:
+            ended = await self._waited(record.key, slot, ask_first=True)
+        if ended is not None:
+            await self._bring(ended)
+
+    async def _bring(self, record: Record) -> None:
+        await deliver(self._sheets[record.key], record, self._desk)
+
+    def _learn(self, job: Job, stage: str, record: Record | None) -> None:
+        """What this ending says about the jobs to come."""
+        ended_badly = record is None or record.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
+        if not ended_badly:
+            self._desk.caution.succeeded(stage)
+            return
+        why = (record.error if record else None) or "not sent"
+        if stop := self._desk.caution.ended_badly(job, stage, why, is_moderation(why)):
+            self._desk.stop.submits(Exit.INCOMPLETE, stop)
 
     def _check_seed(self, job: Job, outcome: Outcome) -> None:
         asked = job.request.get("seed")
@@ -162,41 +182,9 @@ class Batch:
                 except BadFrame as error:
                     raise BadFrame(f"{image.source} {error}") from None
 
-    async def _resume(self, record: Record) -> None:
-        slots = self._desk.slots_of(record.off_peak)
-        release = slots.lose
-        try:
-            ended = await wait(self._sheets[record.key], record, self._desk, ask_first=True)
-            release = slots.free if ended or self._ended(record) else slots.lose
-        finally:
-            release()
-        if ended is not None:
-            await self._bring(ended)
 
-    async def _bring(self, record: Record) -> None:
-        await deliver(self._sheets[record.key], record, self._desk)
-
-    def _ended(self, record: Record) -> bool:
-        now = self._desk.journal.record(record.key)
-        return now is not None and now.state is not State.SUBMITTED
-
-    def _hold(self, record: Record) -> None:
-        counts = self._desk.limits.off_peak_doubt_counts if record.off_peak else self._desk.limits.doubt_counts
-        left = record.posted_at + counts - time.time()
-        if left > 0:
-            slots = self._desk.slots_of(record.off_peak)
-            slots.occupy()
-            slots.free_later(left)
-
-    def _count_failure(self, outcome: Outcome) -> None:
-        why = outcome.why if isinstance(outcome, Rejected) else str(outcome)
-        self._failures = [*self._failures, why][-EQUAL_FAILURES:]
-        if len(self._failures) == EQUAL_FAILURES and len(set(self._failures)) == 1:
-            self._desk.stop.submits(Exit.INCOMPLETE, f"{EQUAL_FAILURES} jobs in a row ended alike: {why}")
-
-
-def _shown(state: State) -> State:
-    return State.PLANNED if state is State.NOT_SENT else state
+def _task(outcome: Outcome) -> str:
+    return outcome.task_id if isinstance(outcome, Accepted) else ""
 
 
 @contextmanager

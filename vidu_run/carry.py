@@ -31,11 +31,12 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
     while True:
         if not ask_first:
             await desk.stop.sleep(_pause(desk, record, troubles))
+        await desk.gate.through(desk.stop)
         ask_first = False
         overdue = time.time() - begun > patience
         try:
             ended = await _ask(sheet, record, desk)
-            troubles = 0
+            troubles, desk.gate.shut = 0, False
             if ended is not None:
                 return ended if ended.state is State.READY else None
             why = f"no result within {patience:g} s"
@@ -49,7 +50,7 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
             why, troubles = str(error), troubles + 1
             await desk.stop.sleep(min(retry_after(error.retry_after, time.time()) or 0.0, LONGEST_PAUSE))
         except ApiTrouble as error:
-            why, troubles = str(error), troubles + 1
+            why, troubles, desk.gate.shut = str(error), troubles + 1, True
         if overdue:
             await desk.journal.note(record, State.SUBMITTED, None, why)
             desk.gave_up(sheet.name, f"{why}; run again to look once more")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidu_run.api.client import Api
 from vidu_run.api.download import Downloads
-from vidu_run.job import Job
+from vidu_run.caution import Caution
 from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
@@ -74,37 +74,77 @@ class Slots:
         self._lost = 0
         self._freed = asyncio.Event()
 
-    async def take(self, stop: Stop) -> None:
+    async def take(self, stop: Stop) -> Slot:
         """Wait for a slot. Raises NoSlots when none will come, Stopped when the run is not to submit any more."""
         while self._used >= self._limit:
             if self._lost >= self._limit:
                 raise NoSlots
             stop.check_submit()
             self._freed.clear()
-            await _either(self._freed.wait(), 1.0)
+            await _at_most(self._freed.wait(), 1.0)
         stop.check_submit()
-        self._used += 1
+        return self.occupied()
 
-    def occupy(self) -> None:
-        """A task of an earlier run takes its slot, also above the limit."""
+    def occupied(self) -> Slot:
+        """A slot for a task that is at the API already, also above the limit."""
         self._used += 1
+        return Slot(self)
 
-    def free(self) -> None:
+    def halve(self) -> None:
+        """The account is full: half as many tasks at once for the rest of this run, but one at least."""
+        self._limit = max(1, self._limit // 2)
+
+    def _free(self) -> None:
         self._used -= 1
         self._freed.set()
 
-    def free_later(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(max(0.0, seconds), self.free)
-
-    def lose(self) -> None:
-        """The slot stays taken for the rest of this run."""
+    def _lose(self) -> None:
         self._lost += 1
         self._freed.set()
 
 
-async def _either(waiting: object, seconds: float) -> None:
+class Slot:
+    """One task's place at the API. Leaving the `with` frees it, unless it was said when it will be free instead."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._kept = False
+
+    def __enter__(self) -> Slot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._kept:
+            self._slots._free()
+
+    def free_in(self, seconds: float) -> None:
+        self._kept = True
+        asyncio.get_running_loop().call_later(max(0.0, seconds), self._slots._free)
+
+    def lose(self) -> None:
+        """Its task is still at the API and this run waits for it no longer."""
+        self._kept = True
+        self._slots._lose()
+
+
+class Gate:
+    """While the host does not answer, one request a second in all, however many tasks wait for it."""
+
+    def __init__(self, pause: float) -> None:
+        self._pause = pause
+        self._next = 0.0
+        self.shut = False
+
+    async def through(self, stop: Stop) -> None:
+        loop = asyncio.get_running_loop()
+        while self.shut and loop.time() < self._next:
+            await stop.sleep(self._next - loop.time())
+        self._next = loop.time() + self._pause
+
+
+async def _at_most(waiting: Awaitable[object], seconds: float) -> None:
     try:
-        await asyncio.wait_for(waiting, seconds)  # type: ignore[arg-type]
+        await asyncio.wait_for(waiting, seconds)
     except TimeoutError:
         return
 
@@ -129,10 +169,13 @@ class Desk:
     started: float = field(default_factory=time.time)
     incomplete: list[str] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
+    caution: Caution = field(default_factory=Caution)
+    gate: Gate = field(init=False)
     slots: Slots = field(init=False)
     off_peak_slots: Slots = field(init=False)
 
     def __post_init__(self) -> None:
+        self.gate = Gate(self.timing.backoff)
         self.slots = Slots(self.limits.slots)
         self.off_peak_slots = Slots(self.limits.off_peak_slots)
 
@@ -152,5 +195,6 @@ class Desk:
     def gave_up(self, name: str, why: str) -> None:
         self.incomplete.append(f"{name}: {why}")
 
-    def doubt_counts(self, job: Job) -> float:
-        return self.limits.off_peak_doubt_counts if job.off_peak else self.limits.doubt_counts
+    def doubt_counts(self, off_peak: bool) -> float:
+        """Seconds after its POST for which a task in doubt may be at the API."""
+        return self.limits.off_peak_doubt_counts if off_peak else self.limits.doubt_counts

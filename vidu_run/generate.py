@@ -22,18 +22,22 @@ from vidu_run.outcome import AccountStop, NotSent, Outcome, Throttled, classify
 from vidu_run.pace import LONGEST_PAUSE, backoff, retry_after
 from vidu_run.record import State
 
-MOST_TRIES = 6
-"""POSTs of one job in one run, when each surely created nothing."""
+MOST_TRIES = 8
+"""POSTs of one job in one run, when each surely created nothing: a network that is gone for 90 s is outlived."""
 
 
 async def submit(job: Job, desk: Desk) -> tuple[State, Outcome]:
     """Try until there is a verdict. Raises Stopped, Refused, FrameChanged or StorageTrouble; then nothing was sent."""
     tries = 0
     while True:
+        await desk.gate.through(desk.stop)
         state, outcome = await _post(job, desk)
         tries += 1
         if isinstance(outcome, AccountStop):
             desk.stop.submits(Exit.ACCOUNT, outcome.why)
+        if isinstance(outcome, Throttled) and outcome.full:
+            desk.slots_of(job.off_peak).halve()
+        desk.gate.shut = isinstance(outcome, NotSent)
         if not isinstance(outcome, NotSent | Throttled) or tries == MOST_TRIES:
             return state, outcome
         await _pause(outcome, tries, desk)

@@ -67,7 +67,6 @@ class Rejected:
     """Refused with a reason; asking again would be refused again."""
 
     why: str
-    moderation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +101,15 @@ def classify(evidence: Evidence, known: Callable[[str], bool]) -> Outcome:
     if status in ACCOUNT or (400 <= status < 500 and _code(refusal) == NO_CREDITS):
         return AccountStop(why)
     if status in REFUSING and refusal and refusal.code != STILL_WORKING:
-        return Rejected(why, moderation=refusal.code in MODERATION)
+        return Rejected(why)
     if status == TOO_BIG and not evidence.whole:
         return Rejected(f"{why}: the server stopped reading the body")
     return InDoubt(why)
+
+
+def is_moderation(why: str) -> bool:
+    """Whether a refusal or a failure, in the words it was recorded with, judged the input."""
+    return any(code in why for code in MODERATION)
 
 
 def _accepted(document: object, known: Callable[[str], bool]) -> Outcome:

@@ -1,0 +1,66 @@
+"""When a run holds back by itself: flagged inputs, failures that repeat, a full account, a network that is gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from conftest import Folder
+from fault_server import FaultServer
+
+
+def test_after_two_moderation_refusals_the_other_jobs_with_that_input_wait(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(5, extra="concurrency: 1\n")
+    server.faults = ["400 AuditSubmitIllegal", "400 AuditSubmitIllegal"]
+    held = folder.buy(server)
+    assert held.code == 3
+    assert held.counts() == {"planned": 3, "rejected": 2}
+    assert "held back: moderation refused 2 jobs with frame frames/a.png" in held.err
+    assert len(server.ledger) == 2
+
+
+def test_five_jobs_in_a_row_that_end_alike_stop_the_run(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(9, extra="concurrency: 1\n")
+    server.faults = ["400 FieldInvalid"] * 9
+    stopped = folder.buy(server)
+    assert stopped.code == 3
+    assert stopped.counts() == {"planned": 4, "rejected": 5}
+    assert "5 jobs in a row ended alike" in stopped.err
+    assert len(server.ledger) == 5
+
+
+def test_failures_that_differ_do_not_stop_the_run(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(7, extra="concurrency: 1\n")
+    server.faults = [fault for _ in range(3) for fault in ("400 FieldInvalid", "400 FieldLacking")]
+    assert folder.buy(server).counts() == {"done": 1, "rejected": 6}
+
+
+def test_a_full_account_halves_the_tasks_at_once_for_the_rest_of_the_run(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(10, extra="concurrency: 8\n")
+    server.faults = ["429 QuotaExceeded"] * 2
+    server.task_seconds = 0.4
+    assert folder.buy(server).code == 0
+    second_half = [posted.at for posted in server.accepted][-4:]
+    assert len(server.accepted) == 10
+    assert second_half[-1] - second_half[0] >= 0.2
+
+
+def test_a_network_that_comes_back_finds_the_run_going_on(folder: Folder, servers: Callable[..., FaultServer]) -> None:
+    folder.sweep(3)
+    gone = servers()
+    gone.__exit__()
+    back: list[FaultServer] = []
+
+    def return_later() -> None:
+        time.sleep(2.0)
+        back.append(servers(port=gone.port))
+
+    later = threading.Thread(target=return_later)
+    later.start()
+    spec = folder.path / "jobs.yaml"
+    spec.write_text(spec.read_text().replace("backoff: 0.02", "backoff: 0.3"))
+    done = folder.buy(gone)
+    later.join()
+    assert done.code == 0, done.err
+    assert len(back[0].accepted) == 3
