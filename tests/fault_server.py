@@ -16,6 +16,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+ACCEPTED_FAULTS = {
+    "ok",
+    "lost-reply",
+    "reset-after",
+    "500-accepted",
+    "hang-accepted",
+    "html-accepted",
+    "cut-reply",
+    "slow-reply",
+}
 SUBMIT = "/vidu/ent/v2/start-end2video"
 OFFICIAL_SUBMIT = "/ent/v2/start-end2video"
 
@@ -48,6 +58,7 @@ class FaultServer:
     list_faults: list[str] = field(default_factory=list)
     list_lag: float = 0.0
     spelling: str = "paper"
+    cancellable: list[str] = field(default_factory=list)
     port: int = 0
 
     @property
@@ -123,6 +134,12 @@ class FaultServer:
     async def _post(
         self, path: str, headers: dict[str, str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
+        if path.endswith("/cancel"):
+            await reader.readexactly(int(headers["content-length"]))
+            late = path.split("/")[-2] not in self.cancellable
+            reply = envelope(400, "BadRequest", "task state is scheduled, can not cancel") if late else b"{}"
+            await respond(writer, 400 if late else 200, reply)
+            return False
         fault = self.faults.pop(0) if self.faults else "ok"
         if fault == "reset-on-headers":
             return reset(writer)
@@ -130,7 +147,7 @@ class FaultServer:
         posted = Posted(json.loads(body), headers, time.time())
         self.requests.append(path)
         self.ledger.append(posted)
-        if fault in ("ok", "lost-reply", "reset-after", "500-accepted", "hang-accepted", "html-accepted", "cut-reply"):
+        if fault in ACCEPTED_FAULTS:
             posted.task_id = f"t-{len(self.ledger)}"
             running = [p for p in self.accepted if time.time() - p.at < self.task_seconds]
             self.most_in_flight = max(self.most_in_flight, len(running))
@@ -140,6 +157,9 @@ class FaultServer:
             return False
         if fault == "hang-accepted":
             await asyncio.sleep(3600)
+        if fault == "slow-reply":
+            await asyncio.sleep(1.5)
+            fault = "ok"
         if fault == "cut-reply":
             writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"task_id": "t-')
             await writer.drain()

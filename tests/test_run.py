@@ -370,3 +370,20 @@ def test_verify_tells_a_video_whose_bytes_have_changed(folder: Folder, server: F
     video.write_bytes(bytes(len(server.video)))
     told = folder("status", "jobs.yaml", "--verify", "--json")
     assert told.document["jobs"][0]["error"] == "its file has changed"
+
+
+def test_a_rehearsal_whose_video_is_gone_fetches_it_from_the_local_api_again(folder: Folder) -> None:
+    """The local API has another port in every run, so the link of the record leads nowhere."""
+    folder.sweep(1)
+    assert folder("run", "jobs.yaml", "--provider", "local", "--json").code == 0
+    video = folder.path / "out/jobs.local/videos/job-1.mp4"
+    before = video.read_bytes()
+    video.unlink()
+    again = folder("run", "jobs.yaml", "--provider", "local", "--json")
+    assert again.code == 0, again.err
+    assert video.read_bytes() == before
+
+
+def test_a_budget_does_not_stop_a_free_rehearsal(folder: Folder) -> None:
+    folder.sweep(1, extra="budget: 0\n")
+    assert folder("run", "jobs.yaml", "--provider", "local").code == 0

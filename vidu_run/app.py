@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run import config, ledger, show, spend, view
+from vidu_run.api.client import Api, ApiTrouble
 from vidu_run.console import Console
 from vidu_run.desk import Stop
 from vidu_run.errors import AccountTrouble, Place, StorageTrouble, UsageTrouble
@@ -78,7 +80,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 await recover(spec.jobs, setting, reach, journal, console)
                 plan = _plan(spec, journal.records(), out, wish.plan)
                 stop = Stop()
-                go = _confirmed(plan, spec, wish, console)
+                go = _confirmed(plan, spec, out, wish, console)
                 incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]
                 incomplete += await _late(setting, reach, journal, stop, console)
             return ended(plan, setting, journal, stop, incomplete, console)
@@ -117,12 +119,44 @@ def plan(path: Path, where: Where, wish: Wish, settings: Mapping[str, Any]) -> t
     return _plan(spec, records.values(), out, wish), spec
 
 
+async def cancel(out: Path, names: list[str], where: Where, console: Console) -> int:
+    """Cancel tasks that still wait at the API; returns how many jobs were too late or could not be asked about."""
+    with locked(out):
+        with view.read(out) as state:
+            service, setting = _remembered(state, out, where)
+        if service.provider.routes.cancel is None:
+            raise UsageTrouble(f"{service.provider.name} cannot cancel a task")
+        journal = SqliteJournal(out)
+        try:
+            await journal.begin({})
+            chosen = _named(journal, names, {State.SUBMITTED}, "no job whose task is at the API is called")
+            async with Reach(service, out, setting.timing) as reach:
+                api, _ = await reach.open()
+                refused = [await _cancelled(api, journal, sheet, record, console) for sheet, record in chosen]
+            return len([sentence for sentence in refused if sentence])
+        finally:
+            journal.close()
+
+
+async def _cancelled(api: Api, journal: SqliteJournal, sheet: Sheet, record: Record, console: Console) -> str | None:
+    """Why it was not cancelled, if it was not."""
+    try:
+        await api.cancel(record.task_id or "")
+    except ApiTrouble as error:
+        console.say(f"{sheet.name}: not cancelled ({error})", "yellow")
+        return str(error)
+    await journal.note(record, State.FAILED, None, "cancelled by you")
+    console.say(f"{sheet.name}: cancelled")
+    return None
+
+
 async def resolve(out: Path, names: list[str], state: State, task_id: str | None, console: Console) -> int:
     """Record the user's word on jobs in doubt; the next run acts on it. Returns how many jobs it was."""
     with locked(out):
         journal = SqliteJournal(out)
         try:
-            chosen = _in_doubt(journal, names)
+            doubtful = {State.IN_DOUBT, State.INTENT}
+            chosen = _named(journal, names, doubtful, "no job in doubt is called")
             if task_id is not None and len(chosen) > 1:
                 raise UsageTrouble(f"--task names one task, but {len(chosen)} jobs in doubt match")
             if task_id is not None and journal.knows(task_id):
@@ -180,12 +214,14 @@ def _plan(spec: Spec, records: Any, out: Path, wish: Wish) -> Plan:
     return make_plan(spec.jobs, Found(known, present(out, known.values())), wish)
 
 
-def _confirmed(plan: Plan, spec: Spec, wish: RunWish, console: Console) -> bool:
-    spend.within_budget(plan, spec.budget, wish.budget)
+def _confirmed(plan: Plan, spec: Spec, out: Path, wish: RunWish, console: Console) -> bool:
+    local = spec.provider.name == LOCAL
+    if not local:
+        spend.within_budget(plan, spec.budget, wish.budget)
+    spend.within_disk(plan, shutil.disk_usage(out).free)
     question = show.plan_summary(plan, prices(spec.provider))
     console.say(question)
     budgeted = spec.budget is not None or wish.budget is not None
-    local = spec.provider.name == LOCAL
     return spend.allowed(plan, local, wish.yes, budgeted, console.interactive, question, console.ask)
 
 
@@ -224,15 +260,15 @@ def _job_of(sheet: Sheet) -> Job:
     return Job(sheet.name, sheet.key, sheet.request, (), sheet.axes, Place(""), sheet.credits)
 
 
-def _in_doubt(journal: SqliteJournal, names: list[str]) -> list[tuple[Sheet, Record]]:
-    """The jobs in doubt that the user means. Raises UsageTrouble for a name that means none."""
-    held = {r.key: r for r in journal.records() if r.state in (State.IN_DOUBT, State.INTENT)}
-    doubtful = [(sheet, held[sheet.key]) for sheet in journal.sheets() if sheet.key in held]
-    chosen = []
+def _named(journal: SqliteJournal, names: list[str], states: set[State], otherwise: str) -> list[tuple[Sheet, Record]]:
+    """The jobs in these states that the user means. Raises UsageTrouble for a name that means none."""
+    records = {record.key: record for record in journal.records() if record.state in states}
+    open_to_it = [(sheet, records[sheet.key]) for sheet in journal.all_sheets() if sheet.key in records]
+    chosen: list[tuple[Sheet, Record]] = []
     for name in names:
-        meant = [pair for pair in doubtful if fnmatchcase(pair[0].name, name)]
+        meant = [pair for pair in open_to_it if fnmatchcase(pair[0].name, name)]
         if not meant:
-            raise UsageTrouble(f"no job in doubt is called {name!r}")
+            raise UsageTrouble(f"{otherwise} {name!r}")
         chosen += [pair for pair in meant if pair not in chosen]
     return chosen
 

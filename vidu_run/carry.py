@@ -84,6 +84,8 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
     """Download, verify, name, record. Gives up for this run after some tries; what is paid for stays fetchable."""
     part = desk.out / f"{video_name(sheet.name)}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
+    if record.state is State.DONE:
+        await desk.journal.note(record, State.READY, None)
     link = record.url
     why = "no link"
     for tries in range(MOST_DOWNLOADS):
@@ -93,8 +95,8 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
                 return
             fetched = await desk.downloads.fetch(link, part)
         except (DownloadFailed, ApiTrouble) as error:
-            why = str(error)
-            link = None if not isinstance(error, DownloadFailed) or error.expired else link
+            # A link ages, and the local API has another port in every run: the next try asks for a fresh one.
+            why, link = str(error), None
             await desk.stop.sleep(backoff(desk.timing, tries, random.random()))
             continue
         file = video_name(sheet.name)
@@ -102,7 +104,7 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
         desk.tell(sheet.name, State.DONE, file)
         return
-    await desk.journal.note(record, record.state, None, why)
+    await desk.journal.note(record, State.READY, None, why)
     desk.gave_up(sheet.name, f"the video could not be fetched ({why}); run again, it stays paid for")
 
 

@@ -268,6 +268,22 @@ def resolve(
 
 
 @cli.command()
+@click.argument("words", nargs=-1, metavar="[SPEC] JOB...")
+@_state
+@_place
+def cancel(words: Sequence[str], state: Path | None, **options: Any) -> int:
+    """Cancel tasks that still wait, where the provider can."""
+    from vidu_run import app
+    from vidu_run.console import Console
+
+    spec, names = (None, words) if state else (Path(words[0]) if words else None, words[1:])
+    if not names:
+        raise UsageTrouble("name the jobs to cancel (globs allowed)")
+    refused = asyncio.run(app.cancel(_folder(spec, state, options), list(names), _where(options), Console()))
+    return Exit.SOME_FAILED if refused else Exit.DONE
+
+
+@cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
 @click.option("--folder", type=FOLDER, default=Path("vidu-local-api"), show_default=True, help="Keeps its tasks.")
 def serve(port: int, folder: Path) -> int:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
-from vidu_run.errors import AccountTrouble, UsageTrouble
+from vidu_run.errors import AccountTrouble, StorageTrouble, UsageTrouble
 from vidu_run.plan import Plan
+
+BYTES_PER_SECOND = 2_000_000
+"""A generous guess of what a second of video takes: clips of 1080p measured 0.5 to 1.5 MB."""
+
+SPARE_BYTES = 100_000_000
+"""Left free for the state, the frames and the page."""
 
 ASK_ABOVE = 50
 """Credits a run on a terminal spends without asking."""
@@ -26,6 +33,20 @@ def within_budget(plan: Plan, folder_budget: int | None, run_budget: int | None)
     ):
         if left is not None and plan.credits > left:
             raise AccountTrouble(_over(plan, left, name))
+
+
+def within_disk(plan: Plan, free: int) -> None:
+    """Raise StorageTrouble rather than pay for what cannot be stored; `free` is in bytes."""
+    room = free - SPARE_BYTES
+    needed = [BYTES_PER_SECOND * int(step.job.request.get("duration") or 5) for step in plan.to_buy]
+    if sum(needed) <= room:
+        return
+    fits = sum(total <= room for total in accumulate(needed))
+    raise StorageTrouble(
+        f"the videos may need {sum(needed) / 1e9:.1f} GB, {max(room, 0) / 1e9:.1f} GB are free: free some space"
+        + (f", or --limit {fits} fits" if fits else "")
+        + ". Nothing was sent."
+    )
 
 
 def allowed(

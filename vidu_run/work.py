@@ -98,6 +98,7 @@ async def act(
     if not plan.of(Action.SUBMIT, Action.WAIT, Action.FETCH):
         return []
     records = {record.key: record for record in journal.records()}
+    _warn_of_links(plan, records, reach.service.provider.limits.link_lifetime_hours, console)
     states = {step.job.name: str(SHOWN[step.action]) for step in plan.steps}
     api, downloads = await reach.open()
     with console.progress(states) as progress:
@@ -117,10 +118,25 @@ async def act(
             await Batch(desk, journal.sheets()).run(
                 buy=[step.job for step in plan.of(Action.SUBMIT)],
                 look=[records[step.job.key] for step in plan.of(Action.WAIT)],
-                fetch=[records[step.job.key] for step in plan.of(Action.FETCH)],
+                fetch=_soonest_first([records[step.job.key] for step in plan.of(Action.FETCH)]),
                 hold=[record for record in records.values() if record.state is State.IN_DOUBT],
             )
     return desk.incomplete
+
+
+def _soonest_first(records: Sequence[Record]) -> list[Record]:
+    """Those whose links expire soonest; the clock of a link starts when its task ends."""
+    return sorted(records, key=lambda record: record.finished_at or 0.0)
+
+
+def _warn_of_links(plan: Plan, records: Mapping[Key, Record], lifetime: int | None, console: Console) -> None:
+    ends = [records[step.job.key].finished_at for step in plan.of(Action.FETCH)]
+    known = [end for end in ends if end is not None]
+    if lifetime is None or not known:
+        return
+    left = lifetime - (time.time() - min(known)) / 3600
+    words = f"the first in {left:.0f} h" if left > 0 else "the first may have already"
+    console.say(f"{len(ends)} finished videos are not here yet; their links expire {lifetime} h after the end, {words}")
 
 
 def ended(

@@ -148,6 +148,20 @@ class Api:
         except BadReply as error:
             raise ApiTrouble(f"an unreadable list: {error}") from None
 
+    async def cancel(self, task_id: str) -> None:
+        """Cancel a task that still waits; it costs nothing. Raises ApiTrouble, also where it is too late."""
+        url = self._url((self._provider.routes.cancel or "").format(task_id=task_id))
+        try:
+            async with (
+                asyncio.timeout(QUERY_TIMEOUT),
+                self._queries.post(url, json={"id": task_id}, headers=self._headers(), allow_redirects=False) as reply,
+            ):
+                answer = _Reply(reply.status, reply.headers, await read_bounded(reply, MOST_REPLY))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ApiTrouble(in_words(error)) from None
+        if answer.status != 200:
+            raise ApiTrouble(_refused(answer))
+
     async def _get(self, url: URL, most: int = MOST_REPLY) -> _Reply:
         try:
             async with (

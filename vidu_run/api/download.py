@@ -27,11 +27,7 @@ PROGRESS = 16 * 1024
 
 
 class DownloadFailed(Exception):
-    """The link gave no whole video; `expired` when it answered 401, 403, 404 or 410: ask the API for a fresh one."""
-
-    def __init__(self, message: str, expired: bool = False) -> None:
-        super().__init__(message)
-        self.expired = expired
+    """The link gave no whole video. Ask the API for a fresh one and try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +99,7 @@ class Downloads:
                     yield response
                     return
                 if response.status not in (301, 302, 303, 307, 308):
-                    expired = response.status in (401, 403, 404, 410)
-                    raise DownloadFailed(f"the link answered HTTP {response.status}", expired)
+                    raise DownloadFailed(f"the link answered HTTP {response.status}")
                 url = url.join(URL(response.headers.get("Location", ""), encoded=True))
         raise DownloadFailed("the link redirects too often")
 
