@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 DEMO := examples/quickstart/jobs.yaml
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint storm clean
 
 demo: .venv/local
 	$(BIN)/vidu-run $(DEMO)
@@ -15,6 +15,11 @@ demo: .venv/local
 
 test: .venv/test lint
 	$(BIN)/pytest -n 2
+
+# Long: kills the command 500 times under faulty submits and audits what is left. KILLS=50 for a short one.
+KILLS := 500
+storm: .venv/test
+	cd tests && ../$(BIN)/python storm.py --kills $(KILLS)
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -59,6 +59,10 @@ class FaultServer:
     list_lag: float = 0.0
     spelling: str = "paper"
     cancellable: list[str] = field(default_factory=list)
+    any_fault: Callable[[], str] = lambda: "ok"
+    """What the next POST meets when `faults` is empty."""
+    at: Callable[[str], None] = lambda point: None
+    """Hears of every point of the protocol that is reached: headers, body, accepted, replied, asked, downloading."""
     port: int = 0
 
     @property
@@ -140,15 +144,18 @@ class FaultServer:
             reply = envelope(400, "BadRequest", "task state is scheduled, can not cancel") if late else b"{}"
             await respond(writer, 400 if late else 200, reply)
             return False
-        fault = self.faults.pop(0) if self.faults else "ok"
+        fault = self.faults.pop(0) if self.faults else self.any_fault()
+        self.at("headers")
         if fault == "reset-on-headers":
             return reset(writer)
         body = await reader.readexactly(int(headers["content-length"]))
+        self.at("body")
         posted = Posted(json.loads(body), headers, time.time())
         self.requests.append(path)
         self.ledger.append(posted)
         if fault in ACCEPTED_FAULTS:
             posted.task_id = f"t-{len(self.ledger)}"
+            self.at("accepted")
             running = [p for p in self.accepted if time.time() - p.at < self.task_seconds]
             self.most_in_flight = max(self.most_in_flight, len(running))
         if fault == "reset-after":
@@ -166,6 +173,7 @@ class FaultServer:
             return False
         status, extra, reply = self._reply(fault, path, posted)
         await respond(writer, status, reply, extra)
+        self.at("replied")
         return False
 
     def _reply(self, fault: str, path: str, posted: Posted) -> tuple[int, str, bytes]:
@@ -193,6 +201,7 @@ class FaultServer:
 
     async def _query(self, path: str, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
         self.queried_keys.append(headers.get("authorization", ""))
+        self.at("asked")
         fault = self.query_faults.pop(0) if self.query_faults else "ok"
         if fault == "reset":
             reset(writer)
@@ -244,6 +253,7 @@ class FaultServer:
 
     async def _download(self, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
         self.download_headers.append(headers)
+        self.at("downloading")
         fault = self.download_faults.pop(0) if self.download_faults else "ok"
         if fault == "truncated":
             writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.video)}\r\n\r\n".encode() + self.video[:-999])
