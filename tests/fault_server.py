@@ -59,6 +59,9 @@ class FaultServer:
     list_lag: float = 0.0
     spelling: str = "paper"
     cancellable: list[str] = field(default_factory=list)
+    cancelled: set[str] = field(default_factory=set)
+    deaf: bool = False
+    failing: set[str] = field(default_factory=set)
     any_fault: Callable[[], str] = lambda: "ok"
     """What the next POST meets when `faults` is empty."""
     at: Callable[[str], None] = lambda point: None
@@ -142,6 +145,8 @@ class FaultServer:
             await reader.readexactly(int(headers["content-length"]))
             late = path.split("/")[-2] not in self.cancellable
             reply = envelope(400, "BadRequest", "task state is scheduled, can not cancel") if late else b"{}"
+            if not late and not self.deaf:
+                self.cancelled.add(path.split("/")[-2])
             await respond(writer, 400 if late else 200, reply)
             return False
         fault = self.faults.pop(0) if self.faults else self.any_fault()
@@ -185,6 +190,8 @@ class FaultServer:
             return 500, "", envelope(500, "InternalServiceFailure", "try again")
         if fault in ("html-accepted", "html"):
             return 200, "", b"<html>hello</html>"
+        if fault == "bad-gzip":
+            return 200, "Content-Encoding: gzip\r\n", b"\x1f\x8b\x08 this is no gzip"
         if fault == "no-id":
             return 200, "", b'{"status": "processing"}'
         if fault == "same-id":
@@ -218,7 +225,7 @@ class FaultServer:
             await respond(writer, 404, envelope(404, "TaskNotFound", "no such task"))
             return
         done = time.time() - posted.at >= self.task_seconds
-        if posted.body.get("prompt") == "this one fails":
+        if posted.body.get("prompt") == "this one fails" or task_id in self.failing | self.cancelled:
             reply: dict[str, Any] = {"id": task_id, "status": "failed", "error": {"code": "Bad", "message": "no luck"}}
         elif done:
             reply = {

@@ -22,10 +22,6 @@ from vidu_run.outcome import (
 )
 
 
-def nobody(task_id: str) -> bool:
-    return False
-
-
 def reply(status: int, document: Any, whole: bool = True, retry_after: str | None = None) -> Evidence:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     return Evidence(whole, status, retry_after, body)
@@ -39,12 +35,12 @@ HTML = b"<html><body>Bad Gateway</body></html>"
 
 @pytest.mark.parametrize("why", ["name not resolved", "connection refused", "TLS failed", "reset while sending"])
 def test_a_failure_before_the_last_byte_was_handed_over_was_not_sent(why: str) -> None:
-    assert classify(Evidence(whole=False, error=why), nobody) == NotSent(why)
+    assert classify(Evidence(whole=False, error=why)) == NotSent(why)
 
 
 @pytest.mark.parametrize("why", ["no answer in time", "connection reset by peer", "server disconnected"])
 def test_a_failure_after_the_last_byte_is_in_doubt(why: str) -> None:
-    assert classify(Evidence(whole=True, error=why), nobody) == InDoubt(why)
+    assert classify(Evidence(whole=True, error=why)) == InDoubt(why)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +54,7 @@ def test_a_failure_after_the_last_byte_is_in_doubt(why: str) -> None:
 )
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_success_that_names_a_task_is_accepted(status: int, document: Any) -> None:
-    outcome = classify(reply(status, document), nobody)
+    outcome = classify(reply(status, document))
     assert isinstance(outcome, Accepted)
     assert outcome.task_id in json.dumps(document)
 
@@ -82,21 +78,22 @@ def test_a_success_that_names_a_task_is_accepted(status: int, document: Any) -> 
     ],
 )
 def test_a_success_without_a_usable_task_id_is_in_doubt(document: Any) -> None:
-    assert isinstance(classify(reply(200, document), nobody), InDoubt)
+    assert isinstance(classify(reply(200, document)), InDoubt)
 
 
 def test_a_success_whose_body_was_not_read_to_its_end_is_in_doubt() -> None:
-    assert isinstance(classify(Evidence(whole=True, status=200, body=None, error="cut"), nobody), InDoubt)
+    assert isinstance(classify(Evidence(whole=True, status=200, body=None, error="cut")), InDoubt)
 
 
-def test_a_task_id_that_is_already_known_is_in_doubt() -> None:
-    assert isinstance(classify(reply(200, {"task_id": "old"}), lambda task_id: task_id == "old"), InDoubt)
+@pytest.mark.parametrize("status", [400, 402, 403, 429])
+def test_a_refusal_that_names_a_task_is_in_doubt(status: int) -> None:
+    assert isinstance(classify(reply(status, {"task_id": "t", "message": "slow down"})), InDoubt)
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 415, 422])
 @pytest.mark.parametrize("document", [ENVELOPE, OPENAI, TEXT_CODE])
 def test_a_refusal_with_an_envelope_is_final(status: int, document: Any) -> None:
-    outcome = classify(reply(status, document), nobody)
+    outcome = classify(reply(status, document))
     assert isinstance(outcome, Rejected)
     assert f"HTTP {status}" in outcome.why
 
@@ -104,57 +101,57 @@ def test_a_refusal_with_an_envelope_is_final(status: int, document: Any) -> None
 @pytest.mark.parametrize("status", [400, 404, 413, 415, 422])
 @pytest.mark.parametrize("document", [HTML, b"", {}, {"detail": []}, {"error": {"message": "", "code": ""}}])
 def test_a_refusal_without_an_envelope_is_in_doubt(status: int, document: Any) -> None:
-    assert isinstance(classify(reply(status, document), nobody), InDoubt)
+    assert isinstance(classify(reply(status, document)), InDoubt)
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 307, 308, 408, 409, 425, 451, 499, 500, 502, 503, 504, 520, 599])
 @pytest.mark.parametrize("document", [ENVELOPE, HTML, {"task_id": "t"}])
 def test_every_other_status_is_in_doubt_whatever_its_body_says(status: int, document: Any) -> None:
-    assert isinstance(classify(reply(status, document), nobody), InDoubt)
+    assert isinstance(classify(reply(status, document)), InDoubt)
 
 
 def test_an_operation_in_process_is_in_doubt() -> None:
-    assert isinstance(classify(reply(400, {"reason": "OperationInProcess", "message": "wait"}), nobody), InDoubt)
+    assert isinstance(classify(reply(400, {"reason": "OperationInProcess", "message": "wait"})), InDoubt)
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])
 @pytest.mark.parametrize("document", [ENVELOPE, HTML, b""])
 def test_key_payment_and_permission_stop_the_run(status: int, document: Any) -> None:
-    assert isinstance(classify(reply(status, document), nobody), AccountStop)
+    assert isinstance(classify(reply(status, document)), AccountStop)
 
 
 @pytest.mark.parametrize("status", [400, 409, 429])
 def test_missing_credits_stop_the_run_under_any_4xx_but_429(status: int) -> None:
-    outcome = classify(reply(status, {"reason": "CreditInsufficient", "message": "no credits"}), nobody)
+    outcome = classify(reply(status, {"reason": "CreditInsufficient", "message": "no credits"}))
     assert isinstance(outcome, Throttled if status == 429 else AccountStop)
 
 
 @pytest.mark.parametrize(("code", "full"), [("QuotaExceeded", True), ("TooManyRequests", False)])
 def test_a_429_is_throttled_and_tells_whether_the_account_is_full(code: str, full: bool) -> None:
-    outcome = classify(reply(429, {"reason": code, "message": "slow"}, retry_after="7"), nobody)
+    outcome = classify(reply(429, {"reason": code, "message": "slow"}, retry_after="7"))
     assert isinstance(outcome, Throttled)
     assert (outcome.full, outcome.retry_after) == (full, "7")
 
 
 def test_a_429_needs_no_envelope() -> None:
-    assert isinstance(classify(reply(429, HTML), nobody), Throttled)
+    assert isinstance(classify(reply(429, HTML)), Throttled)
 
 
 @pytest.mark.parametrize("code", ["TaskPromptPolicyViolation", "AuditSubmitIllegal", "CreationPolicyViolation"])
 def test_a_moderation_refusal_is_known_by_its_words(code: str) -> None:
-    outcome = classify(reply(400, {"reason": code, "message": "no"}), nobody)
+    outcome = classify(reply(400, {"reason": code, "message": "no"}))
     assert isinstance(outcome, Rejected)
     assert is_moderation(outcome.why)
 
 
 def test_a_reply_that_was_read_wins_over_a_body_that_was_not_out() -> None:
-    assert isinstance(classify(reply(200, {"task_id": "t"}, whole=False), nobody), Accepted)
-    assert isinstance(classify(reply(400, ENVELOPE, whole=False), nobody), Rejected)
-    assert isinstance(classify(reply(500, ENVELOPE, whole=False), nobody), InDoubt)
+    assert isinstance(classify(reply(200, {"task_id": "t"}, whole=False)), Accepted)
+    assert isinstance(classify(reply(400, ENVELOPE, whole=False)), Rejected)
+    assert isinstance(classify(reply(500, ENVELOPE, whole=False)), InDoubt)
 
 
 def test_a_413_while_the_body_was_still_going_out_is_final_without_an_envelope() -> None:
-    assert isinstance(classify(reply(413, HTML, whole=False), nobody), Rejected)
+    assert isinstance(classify(reply(413, HTML, whole=False)), Rejected)
 
 
 JSON = st.recursive(
@@ -174,7 +171,7 @@ JSON = st.recursive(
 
 @given(status=st.integers(100, 599), document=JSON, whole=st.booleans())
 def test_whatever_comes_back_there_is_a_verdict_and_no_invented_task(status: int, document: Any, whole: bool) -> None:
-    outcome = classify(reply(status, document, whole), nobody)
+    outcome = classify(reply(status, document, whole))
     if isinstance(outcome, Accepted):
         assert 200 <= status < 300
         assert outcome.task_id in json.dumps(document)
@@ -182,6 +179,6 @@ def test_whatever_comes_back_there_is_a_verdict_and_no_invented_task(status: int
 
 @given(status=st.integers(100, 599), body=st.binary(max_size=300), whole=st.booleans())
 def test_whatever_bytes_come_back_there_is_a_verdict(status: int, body: bytes, whole: bool) -> None:
-    outcome = classify(Evidence(whole, status, None, body), nobody)
+    outcome = classify(Evidence(whole, status, None, body))
     if isinstance(outcome, NotSent):
         pytest.fail("an answered POST was sent")

@@ -7,12 +7,12 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from vidu_run import config, ledger, show, spend, view
 from vidu_run.api.client import Api, ApiTrouble
+from vidu_run.batch import signals
 from vidu_run.console import Console
 from vidu_run.desk import Stop
 from vidu_run.errors import AccountTrouble, Place, StorageTrouble, UsageTrouble
@@ -22,13 +22,14 @@ from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Limits, Sheet
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.pace import Timing
-from vidu_run.plan import Action, Found, Plan, Wish, make_plan
+from vidu_run.plan import Action, Found, Plan, Wish, make_plan, meant
 from vidu_run.providers.pricing import prices
 from vidu_run.record import Record, State, ledger_record
 from vidu_run.recover import ListingFailed
+from vidu_run.reply import ENDED_BADLY
 from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
-from vidu_run.state import Identity, Opening, arrange, open_state, present
+from vidu_run.state import Identity, Opening, arrange, finish_moves, open_state, present
 from vidu_run.work import Ended, Setting, act, ended, recover, target_of
 
 
@@ -76,13 +77,15 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
         journal = await _opened(spec, service, out, wish.opening)
         try:
             setting = _setting(spec, where, out, wish)
+            stop = Stop()
             async with Reach(service, out, spec.timing) as reach:
-                await recover(spec.jobs, setting, reach, journal, console)
-                plan = _plan(spec, journal.records(), out, wish.plan)
-                stop = Stop()
+                with signals(stop, console.say):
+                    await recover(spec.jobs, setting, reach, journal, stop, console)
+                plan = _plan(spec, journal, out, wish.plan)
                 go = _confirmed(plan, spec, out, wish, console)
-                incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]
-                incomplete += await _late(setting, reach, journal, stop, console)
+                with signals(stop, console.say):
+                    incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]
+                    incomplete += await _late(setting, reach, journal, stop, console)
             return ended(plan, setting, journal, stop, incomplete, console)
         finally:
             journal.close()
@@ -94,14 +97,19 @@ async def fetch(out: Path, where: Where, console: Console) -> Ended:
         with view.read(out) as state:
             service, setting = _remembered(state, out, where)
         console.say(service.greeting, "bright_black")
+        lines = ledger.of_origin(ledger.read(out), service.origin)
         journal = SqliteJournal(out)
         try:
             await journal.begin({})
+            await journal.adopt_ledger(lines)
+            await finish_moves(journal, out)
+            await arrange(journal, out)
             stop = Stop()
             async with Reach(service, out, setting.timing) as reach:
-                await recover((), setting, reach, journal, console)
-                plan = _without_submits(journal, out)
-                incomplete = await act(plan, setting, reach, journal, stop, console)
+                with signals(stop, console.say):
+                    await recover((), setting, reach, journal, stop, console)
+                    plan = _without_submits(journal, out)
+                    incomplete = await act(plan, setting, reach, journal, stop, console)
             return ended(plan, setting, journal, stop, incomplete, console)
         finally:
             journal.close()
@@ -111,12 +119,15 @@ def plan(path: Path, where: Where, wish: Wish, settings: Mapping[str, Any]) -> t
     """What `run` would do, from the files and the journal alone: no lock, nothing sent, nothing written."""
     spec = load(path, where.provider, settings)
     out = where.folder(spec)
-    lines = [ledger_record(line) for line in ledger.read(out).values()]
-    records = {record.key: record for record in lines}
+    address = config.base_url(spec.provider, where.base_url, where.environment)
+    lines = ledger.of_origin(ledger.read(out), address or EMBEDDED).values()
+    records = {record.key: record for record in map(ledger_record, lines)}
+    committed = sum(line.get("credits") or 0 for line in lines)
     if (out / state_file.NAME).exists():
         with view.read(out) as journal:
             records |= {record.key: record for record in journal.records()}
-    return _plan(spec, records.values(), out, wish), spec
+            committed = journal.committed()
+    return make_plan(spec.jobs, Found(records, present(out, records.values()), committed), wish), spec
 
 
 async def cancel(out: Path, names: list[str], where: Where, console: Console) -> int:
@@ -142,10 +153,14 @@ async def _cancelled(api: Api, journal: SqliteJournal, sheet: Sheet, record: Rec
     """Why it was not cancelled, if it was not."""
     try:
         await api.cancel(record.task_id or "")
+        look = await api.look(record.task_id or "", watermark=False)
     except ApiTrouble as error:
         console.say(f"{sheet.name}: not cancelled ({error})", "yellow")
         return str(error)
-    await journal.note(record, State.FAILED, None, "cancelled by you")
+    if look.phase not in ENDED_BADLY:
+        console.say(f"{sheet.name}: asked for, but the task goes on ({look.word})")
+        return look.word
+    await journal.note(record, State.FAILED, look, "cancelled by you")
     console.say(f"{sheet.name}: cancelled")
     return None
 
@@ -155,8 +170,8 @@ async def resolve(out: Path, names: list[str], state: State, task_id: str | None
     with locked(out):
         journal = SqliteJournal(out)
         try:
-            doubtful = {State.IN_DOUBT, State.INTENT}
-            chosen = _named(journal, names, doubtful, "no job in doubt is called")
+            open_to_it = {State.IN_DOUBT, State.INTENT} | ({State.SUBMITTED} if state is State.ABANDONED else set())
+            chosen = _named(journal, names, open_to_it, "no job in doubt is called")
             if task_id is not None and len(chosen) > 1:
                 raise UsageTrouble(f"--task names one task, but {len(chosen)} jobs in doubt match")
             if task_id is not None and journal.knows(task_id):
@@ -177,7 +192,7 @@ async def _late(setting: Setting, reach: Reach, journal: SqliteJournal, stop: St
     if stop.waiting or journal.broken:
         return []
     try:
-        found = await recover((), setting, reach, journal, console)
+        found = await recover((), setting, reach, journal, stop, console)
     except (ListingFailed, AccountTrouble) as error:
         return [str(error)]
     return await act(_without_submits(journal, setting.out), setting, reach, journal, stop, console) if found else []
@@ -209,9 +224,9 @@ def _facts(spec: Spec) -> dict[str, str]:
     }
 
 
-def _plan(spec: Spec, records: Any, out: Path, wish: Wish) -> Plan:
-    known = {record.key: record for record in records}
-    return make_plan(spec.jobs, Found(known, present(out, known.values())), wish)
+def _plan(spec: Spec, journal: SqliteJournal, out: Path, wish: Wish) -> Plan:
+    known = {record.key: record for record in journal.records()}
+    return make_plan(spec.jobs, Found(known, present(out, known.values()), journal.committed()), wish)
 
 
 def _confirmed(plan: Plan, spec: Spec, out: Path, wish: RunWish, console: Console) -> bool:
@@ -241,7 +256,8 @@ def _remembered(state: ReadJournal, out: Path, where: Where) -> tuple[Service, S
     if not name:
         raise StorageTrouble(f"{out}: no run has begun here")
     chosen = choose_provider(rules or LOCAL, name)
-    address = where.base_url or (None if origin == EMBEDDED else origin)
+    remembered = None if origin == EMBEDDED else origin
+    address = config.base_url(chosen, where.base_url or remembered, {})
     key = config.find_key(chosen, where.key_file, where.environment)
     timing = Timing(**json.loads(state.meta("timing") or "{}"))
     limits = _limits(int(state.meta("concurrency") or 4), int(state.meta("off_peak_concurrency") or 100), timing)
@@ -251,7 +267,7 @@ def _remembered(state: ReadJournal, out: Path, where: Where) -> tuple[Service, S
 
 def _without_submits(journal: SqliteJournal, out: Path) -> Plan:
     records = {record.key: record for record in journal.records()}
-    jobs = [_job_of(sheet) for sheet in journal.sheets() if sheet.key in records]
+    jobs = [_job_of(sheet) for sheet in journal.all_sheets() if sheet.key in records]
     whole = make_plan(jobs, Found(records, present(out, records.values())), Wish())
     return Plan(tuple(step for step in whole.steps if step.action is not Action.SUBMIT), whole.committed)
 
@@ -266,10 +282,11 @@ def _named(journal: SqliteJournal, names: list[str], states: set[State], otherwi
     open_to_it = [(sheet, records[sheet.key]) for sheet in journal.all_sheets() if sheet.key in records]
     chosen: list[tuple[Sheet, Record]] = []
     for name in names:
-        meant = [pair for pair in open_to_it if fnmatchcase(pair[0].name, name)]
-        if not meant:
+        words = meant(name, (sheet.name for sheet, _ in open_to_it))
+        pairs = [pair for pair in open_to_it if pair[0].name in words]
+        if not pairs:
             raise UsageTrouble(f"{otherwise} {name!r}")
-        chosen += [pair for pair in meant if pair not in chosen]
+        chosen += [pair for pair in pairs if pair not in chosen]
     return chosen
 
 

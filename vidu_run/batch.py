@@ -9,12 +9,12 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from vidu_run.api.body import FrameChanged
 from vidu_run.carry import deliver, wait
-from vidu_run.desk import Desk, NoSlots, Slot, Stopped
+from vidu_run.desk import Desk, NoSlots, Slot, Stop, Stopped
 from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.frames import BadFrame, inside, keep
 from vidu_run.generate import submit
@@ -40,11 +40,16 @@ class Batch:
     ) -> None:
         """`look`: tasks that run at the API; `fetch`: those that have ended; `hold`: in doubt, their slots count."""
         for record in hold:
-            left = record.posted_at + self._desk.doubt_counts(record.off_peak) - time.time()
-            if left > 0:
+            counts = self._desk.doubt_counts(record.off_peak)
+            left = record.posted_at + counts - time.time()
+            if 0 < left <= counts + 60:
                 self._desk.slots_of(record.off_peak).occupied().free_in(left)
         for record in look:
-            self._start(self._resume(record, self._desk.slots_of(record.off_peak).occupied()))
+            slot = self._desk.slots_of(record.off_peak).occupied()
+            if self._desk.waits:
+                self._start(self._resume(record, slot))
+            else:
+                slot.lose()
         for record in fetch:
             self._start(self._bring(record))
         for off_peak in (False, True):
@@ -116,14 +121,10 @@ class Batch:
             desk.gave_up(job.name, why)
             return False
         try:
-            state, outcome = await submit(job, desk)
-        except FrameChanged as error:
+            state, outcome = await self._when_free(job)
+        except (FrameChanged, Busy) as error:
             desk.gave_up(job.name, str(error))
             return False
-        except Busy:
-            # The journal still counts a task that this process has let go, such as one in doubt.
-            await desk.stop.sleep(desk.timing.poll_min)
-            return await self._submitted(job, slot)
         except (AlreadyLive, Fenced) as error:
             desk.stop.submits(Exit.INCOMPLETE, str(error))
             return False
@@ -138,6 +139,18 @@ class Batch:
         if state is State.SUBMITTED and not desk.waits:
             slot.lose()
         return state is State.SUBMITTED and desk.waits
+
+    async def _when_free(self, job: Job) -> tuple[State, Outcome]:
+        """Submit, as soon as the journal counts a free slot too: it knows of tasks that this process has let go."""
+        desk = self._desk
+        patience = time.time() + desk.timing.task_deadline
+        while True:
+            try:
+                return await submit(job, desk)
+            except Busy:
+                if time.time() > patience:
+                    raise
+                await desk.stop.sleep(desk.timing.poll_max)
 
     async def _waited(self, key: Key, slot: Slot, ask_first: bool = False) -> Record | None:
         """The record once there is a video to fetch. A task that outlasts our patience keeps its slot."""
@@ -188,15 +201,16 @@ def _task(outcome: Outcome) -> str:
 
 
 @contextmanager
-def signals(desk: Desk) -> Iterator[None]:
+def signals(stop: Stop, tell: Callable[[str], None]) -> Iterator[None]:
     """First signal: no new POST, drain, write, leave. Second: leave at once; the journal is sound at any instant."""
     loop = asyncio.get_running_loop()
 
     def received(number: signal.Signals) -> None:
-        if desk.stop.waiting:
+        if stop.signalled:
             os._exit(128 + number)
-        desk.tell("", "stopping", f"{number.name}: nothing new is sent; finishing what is on its way (again to leave)")
-        desk.stop.everything(128 + number, f"stopped by {number.name}")
+        stop.signalled = True
+        stop.everything(128 + number, f"stopped by {number.name}")
+        tell(f"{number.name}: nothing new is sent; finishing what is on its way (again to leave)")
 
     for number in SIGNALS:
         loop.add_signal_handler(number, received, number)

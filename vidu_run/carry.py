@@ -13,10 +13,9 @@ from vidu_run.errors import Exit
 from vidu_run.journal.port import Delivered, Sheet
 from vidu_run.pace import LONGEST_PAUSE, backoff, poll_interval, retry_after
 from vidu_run.record import Record, State
-from vidu_run.reply import Look, Phase
-from vidu_run.shelf import place, video_name
+from vidu_run.reply import ENDED_BADLY, Look, Phase
+from vidu_run.shelf import place, shelf_name
 
-ENDED_BADLY = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.EXPIRED})
 MOST_DOWNLOADS = 5
 
 
@@ -82,7 +81,8 @@ async def _ask(sheet: Sheet, record: Record, desk: Desk) -> Record | None:
 
 async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
     """Download, verify, name, record. Gives up for this run after some tries; what is paid for stays fetchable."""
-    part = desk.out / f"{video_name(sheet.name)}.part"
+    file = shelf_name(sheet)
+    part = desk.out / f"{file}.part"
     part.parent.mkdir(parents=True, exist_ok=True)
     if record.state is State.DONE:
         await desk.journal.note(record, State.READY, None)
@@ -99,7 +99,6 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
             why, link = str(error), None
             await desk.stop.sleep(backoff(desk.timing, tries, random.random()))
             continue
-        file = video_name(sheet.name)
         await asyncio.to_thread(place, desk.out, part, file, fetched.sha256)
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
         desk.tell(sheet.name, State.DONE, file)

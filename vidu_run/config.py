@@ -35,7 +35,9 @@ def base_url(provider: Provider, option: str | None, environment: Mapping[str, s
         raise UsageTrouble("--base-url: a key does not belong into an address")
     if parts.scheme == "http" and not on_loopback(chosen):
         raise UsageTrouble(f"--base-url {chosen}: a key goes over https only (http is for this machine)")
-    return chosen.rstrip("/")
+    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
 def find_key(

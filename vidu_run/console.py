@@ -33,16 +33,29 @@ def clean(text: str) -> str:
     return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
 
 
+class _Screen(Rich):
+    """Standard error; once nobody reads it any more it is silent, and the run goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+    def show(self, text: Text, end: str = "\n") -> None:
+        try:
+            self.print(text, end=end)
+        except OSError:
+            self.quiet = True
+
+
 class Console:
     def __init__(self) -> None:
-        self._screen = Rich(stderr=True, highlight=False, soft_wrap=True)
+        self._screen = _Screen(stderr=True, highlight=False, soft_wrap=True)
 
     @property
     def interactive(self) -> bool:
         return sys.stdin.isatty() and self._screen.is_terminal
 
     def say(self, text: str, style: str = "") -> None:
-        self._screen.print(Text(clean(text), style=style))
+        self._screen.show(Text(clean(text), style=style))
 
     def answer(self, text: str) -> None:
         """What the user asked for, on standard output."""
@@ -56,12 +69,12 @@ class Console:
 
     def ask(self, question: str) -> bool:
         """Whether the person at the terminal says yes; anything else is no."""
-        self._screen.print(Text("Spend this? [y/N] "), end="")
+        self._screen.show(Text("Spend this? [y/N] "), end="")
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def problems(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
-            self._screen.print(Text(clean(str(problem)), style="yellow" if problem.warning else ""))
+            self._screen.show(Text(clean(str(problem)), style="yellow" if problem.warning else ""))
 
     def table(self, table: Table) -> None:
         Rich(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
@@ -73,7 +86,7 @@ class Console:
 class Progress:
     """Counts per state while a run goes on; a live line on a terminal, plain lines elsewhere."""
 
-    def __init__(self, screen: Rich, states: Mapping[str, str]) -> None:
+    def __init__(self, screen: _Screen, states: Mapping[str, str]) -> None:
         self._screen = screen
         self._states = dict(states)
         self._begun = time.monotonic()
@@ -95,7 +108,7 @@ class Progress:
         line = Text(time.strftime("%H:%M:%S "), style="bright_black")
         line.append(f"{state:<10}", style=COLOURS.get(state, ""))
         line.append(clean(f" {name}  {text}".rstrip()))
-        self._screen.print(line)
+        self._screen.show(line)
 
     def _render(self) -> Text:
         line = Text()

@@ -33,6 +33,7 @@ class Stop:
     def __init__(self) -> None:
         self.reasons: list[tuple[int, str]] = []
         self.submitting = False
+        self.signalled = False
         self._waiting = asyncio.Event()
 
     @property
@@ -43,7 +44,7 @@ class Stop:
         await self._waiting.wait()
 
     def submits(self, code: int, why: str) -> None:
-        if not self.submitting:
+        if (code, why) not in self.reasons:
             self.reasons.append((code, why))
         self.submitting = True
 

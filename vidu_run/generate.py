@@ -12,13 +12,13 @@ import random
 import secrets
 import time
 
-from vidu_run.api.body import Body, FrameChanged
+from vidu_run.api.body import Body
 from vidu_run.desk import Desk, Stopped
-from vidu_run.errors import Exit
+from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.job import Job
 from vidu_run.journal.port import Attempt
 from vidu_run.key import new_marker
-from vidu_run.outcome import AccountStop, NotSent, Outcome, Throttled, classify
+from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Throttled, classify
 from vidu_run.pace import LONGEST_PAUSE, backoff, retry_after
 from vidu_run.record import State
 
@@ -56,16 +56,31 @@ async def _post(job: Job, desk: Desk) -> tuple[State, Outcome]:
         await asyncio.shield(intent)
         desk.stop.check_submit()
 
+    body = Body(job, marker, desk.store, permit)
     try:
-        evidence = await desk.api.submit(Body(job, marker, desk.store, permit))
-    except (Stopped, FrameChanged) as refusal:
-        if intent is not None:
-            await desk.journal.settle(await intent, NotSent(str(refusal) or "the run was stopped"))
+        evidence = await desk.api.submit(body)
+    except Exception as failure:
+        # Ours, a refusal of the permit, or a bug of whoever: the intent must not stay open when nothing was sent.
+        why = str(failure) or type(failure).__name__
+        await _settled(job, desk, intent, InDoubt(why) if body.whole else NotSent(why))
         raise
-    outcome = classify(evidence, desk.journal.knows)
+    outcome = classify(evidence)
     if intent is None:
         return State.NOT_SENT, _before_anything(outcome)
-    return await desk.journal.settle(await intent, outcome), outcome
+    return await _settled(job, desk, intent, outcome), outcome
+
+
+async def _settled(job: Job, desk: Desk, intent: asyncio.Task[Attempt] | None, outcome: Outcome) -> State:
+    """The verdict in the journal. Where it cannot be written, an accepted task is at least told."""
+    if intent is None or (intent.done() and intent.exception() is not None):
+        return State.NOT_SENT
+    try:
+        return await desk.journal.settle(await intent, outcome)
+    except StorageTrouble as trouble:
+        if isinstance(outcome, Accepted):
+            word = f"{job.name} was accepted as task {outcome.task_id}, which could not be written down ({trouble})"
+            raise StorageTrouble(f"{word}; later: resolve … {job.name} --task {outcome.task_id}") from None
+        raise
 
 
 def _before_anything(outcome: Outcome) -> Outcome:

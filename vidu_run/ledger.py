@@ -11,36 +11,50 @@ from vidu_run.errors import StorageTrouble
 from vidu_run.files import write_durably
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
-from vidu_run.record import Record, State
+from vidu_run.record import Record
 
 NAME = "results.jsonl"
 HEX = frozenset("0123456789abcdef")
 
 
 def write(
-    out: Path, sheets: Sequence[Sheet], records: Iterable[Record], ledger: Mapping[Key, Mapping[str, Any]]
+    out: Path,
+    origin: str,
+    sheets: Sequence[Sheet],
+    records: Iterable[Record],
+    adopted: Mapping[Key, Mapping[str, Any]],
 ) -> None:
-    """One line for each delivered job, earlier lines of the ledger kept; whole or not at all, in the order of keys.
+    """A line for each delivered job beside the lines that are there; whole or not at all, in the order of keys.
 
     `seed` is the one that was used, as far as anybody said; `credits` the charge, or the estimate where none was told.
+    A line is never dropped: another copy of this folder may have written it, and it is all that says what was bought.
+    `adopted` are the lines that the journal took over earlier.
     """
     known = {sheet.key: sheet for sheet in sheets}
-    lines: dict[Key, Mapping[str, Any]] = dict(ledger)
+    lines: dict[str, Mapping[str, Any]] = {**adopted, **read(out)}
     for record in records:
-        if record.state is State.DONE and not record.elsewhere:
-            lines[record.key] = {
-                "key": record.key,
-                "name": _name_of(known.get(record.key), record.file or ""),
-                "task_id": record.task_id,
-                "seed": record.seed or _asked_seed(known.get(record.key)),
-                "credits": record.charged if record.charged is not None else record.estimated,
-                "sha256": record.sha256,
-                "bytes": record.size,
-                "file": record.file,
-            }
+        if record.elsewhere:
+            # Its file may have been renamed with its job since.
+            lines[record.key] = {**lines[record.key], "file": record.file}
+        elif record.sha256 is not None:
+            lines[record.key] = _line(record, known.get(record.key), origin)
     text = "".join(json.dumps(lines[key], ensure_ascii=False) + "\n" for key in sorted(lines))
     if lines and text != _present(out):
         write_durably(out / NAME, text.encode())
+
+
+def _line(record: Record, sheet: Sheet | None, origin: str) -> dict[str, Any]:
+    return {
+        "key": record.key,
+        "name": _name_of(sheet, record.file or ""),
+        "task_id": record.task_id,
+        "seed": record.seed or _asked_seed(sheet),
+        "credits": record.charged if record.charged is not None else record.estimated,
+        "sha256": record.sha256,
+        "bytes": record.size,
+        "file": record.file,
+        "origin": origin,
+    }
 
 
 def _name_of(sheet: Sheet | None, file: str) -> str:
@@ -79,14 +93,22 @@ def _present(out: Path) -> str | None:
         raise StorageTrouble(f"{out / NAME}: cannot be read ({error})") from None
 
 
+def of_origin(lines: Mapping[str, Mapping[str, Any]], origin: str) -> dict[str, Mapping[str, Any]]:
+    """The lines that this origin wrote, or that do not say: a rehearsal never satisfies a paid job."""
+    return {key: line for key, line in lines.items() if line.get("origin") in (None, origin)}
+
+
 def _parsed(text: str) -> dict[str, Any] | None:
     try:
         line = json.loads(text)
+        text.encode()
     except (ValueError, RecursionError):
         return None
     if not isinstance(line, dict) or not _is_key(line.get("key")) or not _is_inside(line.get("file")):
         return None
-    return line
+    texts = all(isinstance(line.get(name), str | None) for name in ("name", "task_id", "sha256", "origin"))
+    numbers = all(type(line.get(name)) in (int, type(None)) for name in ("seed", "credits", "bytes"))
+    return line if texts and numbers else None
 
 
 def _is_key(value: Any) -> bool:
@@ -98,4 +120,5 @@ def _is_inside(value: Any) -> bool:
     if not isinstance(value, str):
         return False
     parts = PurePosixPath(value).parts
-    return len(parts) > 1 and parts[0] == "videos" and ".." not in parts
+    fits = value.isprintable() and all(len(part.encode()) <= 255 for part in parts)
+    return fits and len(parts) > 1 and parts[0] == "videos" and ".." not in parts

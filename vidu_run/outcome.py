@@ -5,7 +5,6 @@ A second POST is allowed after `NotSent` and `Throttled` alone. Whatever is not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from vidu_run.reply import BadReply, Look, Refusal, parse_json, read_refusal, read_submit
@@ -86,14 +85,16 @@ class InDoubt:
 Outcome = Accepted | NotSent | Throttled | Rejected | AccountStop | InDoubt
 
 
-def classify(evidence: Evidence, known: Callable[[str], bool]) -> Outcome:
-    """`known` tells whether a task id already belongs to another attempt: then the reply is not ours."""
+def classify(evidence: Evidence) -> Outcome:
+    """The verdict. Whether an accepted task id belongs to another attempt is the journal's to see, when it settles."""
     status = evidence.status
     if status is None:
         return (InDoubt if evidence.whole else NotSent)(evidence.error or "no reply")
     document = _document(evidence.body)
     if 200 <= status < 300:
-        return _accepted(document, known)
+        return _accepted(document)
+    if (task := read_submit(document).task_id) is not None:
+        return InDoubt(f"HTTP {status}, and yet the reply names task {task}")
     refusal = read_refusal(document)
     why = f"HTTP {status}" + (f" {_words(refusal)}" if refusal else "")
     if status == 429:
@@ -112,12 +113,10 @@ def is_moderation(why: str) -> bool:
     return any(code in why for code in MODERATION)
 
 
-def _accepted(document: object, known: Callable[[str], bool]) -> Outcome:
+def _accepted(document: object) -> Outcome:
     look = read_submit(document)
     if look.task_id is None:
         return InDoubt("a reply of success without a usable task_id")
-    if known(look.task_id):
-        return InDoubt(f"the reply names task {look.task_id}, which belongs to another attempt")
     return Accepted(look.task_id, look)
 
 

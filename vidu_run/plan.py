@@ -8,7 +8,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from vidu_run.job import Job, Key
-from vidu_run.record import BILLED, Record, State
+from vidu_run.record import Record, State
 
 
 class Action(StrEnum):
@@ -41,10 +41,12 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is known before planning: records by key, and keys whose delivered file is there and whole."""
+    """What is known before planning: records by key, keys whose delivered file is there and whole, credits spent or
+    possibly spent."""
 
     records: Mapping[Key, Record]
     present: frozenset[Key] = frozenset()
+    committed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,15 @@ class Plan:
         return len(self.to_buy)
 
 
-def selected(jobs: Iterable[Job], only: str | None) -> list[Job]:
-    return [job for job in jobs if only is None or fnmatchcase(job.name, only)]
+def meant(pattern: str, names: Iterable[str]) -> set[str]:
+    """The names a word of the user's means: the one it spells, else those it matches as a glob."""
+    known = set(names)
+    return {pattern} if pattern in known else {name for name in known if fnmatchcase(name, pattern)}
+
+
+def selected(jobs: Sequence[Job], only: str | None) -> list[Job]:
+    chosen = meant(only, (job.name for job in jobs)) if only is not None else None
+    return [job for job in jobs if chosen is None or job.name in chosen]
 
 
 def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
@@ -93,16 +102,7 @@ def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
             if wish.limit is not None and submits > wish.limit:
                 continue
         steps.append(step)
-    return Plan(tuple(steps), committed(found.records.values()))
-
-
-def committed(records: Iterable[Record]) -> int:
-    """Credits spent or possibly spent: what the API charged where it told, else the estimate; in doubt counts."""
-    return sum(cost(record) for record in records if record.state in BILLED)
-
-
-def cost(record: Record) -> int:
-    return record.charged if record.charged is not None else record.estimated or 0
+    return Plan(tuple(steps), found.committed)
 
 
 def _step(job: Job, record: Record | None, present: bool, wish: Wish) -> Step:

@@ -27,19 +27,25 @@ class State(StrEnum):
 
 ARROWS: dict[State, frozenset[State]] = {
     State.INTENT: frozenset({State.SUBMITTED, State.NOT_SENT, State.REJECTED, State.IN_DOUBT}),
-    State.IN_DOUBT: frozenset({State.SUBMITTED, State.NOT_SENT, State.ABANDONED}),
+    State.IN_DOUBT: frozenset({State.SUBMITTED, State.NOT_SENT, State.REJECTED, State.ABANDONED}),
     State.SUBMITTED: frozenset({State.READY, State.FAILED, State.ABANDONED}),
     State.READY: frozenset({State.DONE, State.FAILED, State.ABANDONED}),
     State.DONE: frozenset({State.READY, State.ABANDONED}),
-    State.NOT_SENT: frozenset(),
+    State.NOT_SENT: frozenset({State.SUBMITTED}),
     State.FAILED: frozenset(),
     State.REJECTED: frozenset(),
     State.ABANDONED: frozenset(),
 }
-"""From each state of an attempt, where it may go. A new attempt is the only way out of a state without arrows."""
+"""From each state of an attempt, where it may go. A new attempt is the only way out of a state without arrows.
+
+`not_sent` can prove wrong: the user's word that a POST was not taken, and then its task is found after all.
+"""
 
 LIVE = frozenset({State.INTENT, State.IN_DOUBT, State.SUBMITTED, State.READY, State.DONE})
 """While an attempt of a key is in one of these, no second one may begin."""
+
+ENDED = frozenset({State.FAILED, State.REJECTED, State.ABANDONED})
+"""Without a video, for good."""
 
 BILLED = frozenset({State.INTENT, State.IN_DOUBT, State.SUBMITTED, State.READY, State.DONE, State.FAILED})
 """Counted against a budget: failed too, until the provider says it charged 0."""

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vidu_run.api.client import Api, ApiTrouble, KeyRefused, Missing
-from vidu_run.errors import AccountTrouble, Exit, Trouble
+from vidu_run.errors import AccountTrouble, Exit, NeedsWord, Trouble
 from vidu_run.job import Job, Key
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.key import carries, marker_of
 from vidu_run.pace import Timing
-from vidu_run.reply import Look
+from vidu_run.reply import ENDED_BADLY, Look
 
 EARLIER = 60.0
 """Seconds before the first doubtful POST at which the search begins: clocks differ."""
@@ -45,7 +45,12 @@ class Sought:
 
 
 async def reconcile(
-    api: Api, journal: SqliteJournal, sought: Sequence[Sought], timing: Timing, tell: Callable[[str], None]
+    api: Api,
+    journal: SqliteJournal,
+    sought: Sequence[Sought],
+    timing: Timing,
+    tell: Callable[[str], None],
+    sleep: Callable[[float], Awaitable[None]],
 ) -> int:
     """Adopt every task of ours that the API's list shows; returns how many jobs have found theirs.
 
@@ -56,11 +61,12 @@ async def reconcile(
     read: set[str] = set()
     patience = max(one.settles for one in sought)
     while True:
-        for look in await _candidates(api, journal, list(left.values()), read):
+        found = await _candidates(api, journal, list(left.values()), read, tell)
+        for look in sorted(found, key=lambda look: look.phase in ENDED_BADLY):
             await _adopt(journal, sought, left, look, tell)
         if not left or time.time() >= patience:
             return len(sought) - len(left)
-        await asyncio.sleep(min(timing.poll_max, max(timing.poll_min, timing.settle / 8)))
+        await sleep(min(timing.poll_max, max(timing.poll_min, timing.settle / 8)))
 
 
 async def _adopt(
@@ -71,19 +77,25 @@ async def _adopt(
     one = next((one for one in sought if marker and carries(marker, one.job.key)), None)
     if one is None or marker is None:
         return
-    first = one.job.key in left
-    if first and await journal.adopt(one.job, marker, look, look.created_at or time.time()):
+    if one.job.key not in left:
+        tell(f"{one.job.name}: task {look.task_id} is there as well, a second purchase of the same job")
+    elif await journal.adopt(one.job, marker, look, look.created_at or time.time()):
         tell(f"{one.job.name}: found at the API as task {look.task_id}")
         del left[one.job.key]
     else:
-        tell(f"{one.job.name}: task {look.task_id} is there as well, a second purchase of the same job")
+        raise NeedsWord(
+            f"{one.job.name}: task {look.task_id} at the API is its own, but the state knows that attempt otherwise. "
+            "Nothing was sent."
+        )
 
 
-async def _candidates(api: Api, journal: SqliteJournal, sought: Sequence[Sought], read: set[str]) -> list[Look]:
+async def _candidates(
+    api: Api, journal: SqliteJournal, sought: Sequence[Sought], read: set[str], tell: Callable[[str], None]
+) -> list[Look]:
     """Tasks that could be ours, with their payloads. `read` grows by those that need not be read again."""
     times = [one.since for one in sought]
     since = None if None in times else min(time for time in times if time is not None) - EARLIER
-    rows = await _rows(api, since)
+    rows = await _rows(api, since, tell)
     wanted = [row for row in rows if _may_be_ours(row, sought) and row.task_id not in read]
     unread = [row for row in wanted if row.payload is None and row.task_id and not journal.knows(row.task_id)]
     told = [row for row in wanted if row.payload is not None and row.task_id and not journal.knows(row.task_id)]
@@ -104,7 +116,7 @@ async def _read(api: Api, row: Look) -> Look:
     return look if look.task_id == row.task_id else row
 
 
-async def _rows(api: Api, since: float | None) -> list[Look]:
+async def _rows(api: Api, since: float | None, tell: Callable[[str], None]) -> list[Look]:
     """Every row of the window, page by page until one brings nothing new: a short page proves nothing."""
     found: dict[str, Look] = {}
     token: str | None = None
@@ -119,6 +131,8 @@ async def _rows(api: Api, since: float | None) -> list[Look]:
         fresh = {row.task_id: row for row in rows if row.task_id and row.task_id not in found}
         found |= fresh
         if not fresh:
+            if rows:
+                tell(f"the API's list repeats its first {len(rows)} tasks: older ones cannot be looked up")
             break
     return list(found.values())
 

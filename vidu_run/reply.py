@@ -35,6 +35,9 @@ class Phase(StrEnum):
     UNKNOWN = "unknown"
 
 
+ENDED_BADLY = frozenset({Phase.FAILED, Phase.CANCELLED, Phase.EXPIRED})
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What one reply says of one task. None: it does not say, or says it in a form that is not to be trusted.

@@ -20,6 +20,12 @@ def video_name(job: str) -> str:
     return f"{VIDEOS}/{job}.mp4"
 
 
+def shelf_name(sheet: Sheet) -> str:
+    """Where a video goes: under its name, or among the earlier ones when its job has left the spec."""
+    name = video_name(sheet.name)
+    return name if sheet.position is not None else earlier_name(name, sheet.key)
+
+
 def present(out: Path, records: Iterable[Record]) -> frozenset[Key]:
     """Keys whose delivered file stands where it should, with the size it had. `status --verify` reads the bytes."""
     return frozenset(record.key for record in records if record.file and _size(out / record.file) == record.size)

@@ -61,7 +61,8 @@ async def open_state(
                 "started": _now(),
             }
         )
-        await journal.adopt_ledger({key: line for key, line in lines.items() if key not in own})
+        ours = lines if how.moved_to else ledger.of_origin(lines, identity.origin)
+        await journal.adopt_ledger({key: line for key, line in ours.items() if key not in own})
         await finish_moves(journal, out)
     except BaseException:
         journal.close()
@@ -71,7 +72,8 @@ async def open_state(
 
 async def arrange(journal: SqliteJournal, out: Path) -> None:
     """Give every delivered video the name its job has now."""
-    wanted = shelf.moves(journal.sheets(), journal.records())
+    records = [record for record in journal.records() if not record.elsewhere or present(out, [record])]
+    wanted = shelf.moves(journal.sheets(), records)
     if wanted:
         await journal.plan_moves(wanted)
         await finish_moves(journal, out)
@@ -117,31 +119,35 @@ def _check_identity(journal: SqliteJournal, out: Path, identity: Identity, how: 
 
 
 def _check_siblings(out: Path, identity: Identity, jobs: Sequence[Job], folders: Sequence[Path]) -> None:
+    """Raise NeedsWord when another output folder holds these jobs, or may: one that cannot be read may."""
     keys = frozenset(job.key for job in jobs)
-    seen = {out.resolve()}
-    for folder in folders:
-        for file in sorted(folder.glob(f"*/{state_file.NAME}")):
-            if file.parent.resolve() in seen:
-                continue
-            seen.add(file.parent.resolve())
-            if count := _held_there(file.parent, identity, keys):
-                raise NeedsWord(
-                    f"{file.parent}: holds {count} of these jobs, done or on their way. Was the spec renamed? "
-                    f"Nothing was sent.\n  go on there:        --out {file.parent}\n  buy them here too:  --fresh"
-                )
+    own = out.resolve()
+    siblings = {path.resolve(): path for folder in folders for path in sorted(folder.glob("*")) if path.is_dir()}
+    for resolved, path in siblings.items():
+        if resolved == own:
+            continue
+        try:
+            held = f"holds {count} of these jobs" if (count := _held_there(path, identity, keys)) else ""
+        except StorageTrouble as trouble:
+            held = f"may hold these jobs and cannot be read ({trouble})"
+        if held:
+            raise NeedsWord(
+                f"{path}: {held}, done or on their way. Was the spec renamed? Nothing was sent.\n"
+                f"  go on there:        --out {path}\n  buy them here too:  --fresh"
+            )
 
 
 def _held_there(folder: Path, identity: Identity, keys: frozenset[Key]) -> int:
-    try:
+    listed = ledger.of_origin(ledger.read(folder), identity.origin)
+    held = {Key(key) for key in listed} & keys
+    if (folder / state_file.NAME).exists():
         other = ReadJournal(folder)
-    except StorageTrouble:
-        return 0
-    try:
-        if other.meta("provider") != identity.provider or other.meta("origin") != identity.origin:
-            return 0
-        return sum(record.state in LIVE for record in other.records(keys))
-    finally:
-        other.close()
+        try:
+            if other.meta("provider") == identity.provider and other.meta("origin") == identity.origin:
+                held |= {record.key for record in other.records(keys) if record.state in LIVE}
+        finally:
+            other.close()
+    return len(held)
 
 
 def _now() -> str:

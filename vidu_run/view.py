@@ -58,7 +58,7 @@ def status_of(journal: ReadJournal, out: Path, run_lives: bool, verify: bool = F
 
 def write_results(journal: ReadJournal, out: Path) -> Path:
     """Rewrite the ledger and the page from the journal; returns the page."""
-    ledger.write(out, journal.all_sheets(), journal.records(), journal.ledger())
+    ledger.write(out, journal.meta("origin") or "", journal.all_sheets(), journal.records(), journal.ledger())
     return write_page(journal, out, run_lives=False)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vidu_run import show, view
-from vidu_run.batch import Batch, signals
+from vidu_run.batch import Batch
 from vidu_run.console import Console
-from vidu_run.desk import Desk, Stop
+from vidu_run.desk import Desk, Stop, Stopped
 from vidu_run.errors import Exit, exit_order
 from vidu_run.job import Job, Key
-from vidu_run.journal.port import Limits
+from vidu_run.journal.port import Limits, Sheet
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.plan import Action, Plan
@@ -62,7 +62,9 @@ class Ended:
     page: Path
 
 
-async def recover(jobs: Sequence[Job], setting: Setting, reach: Reach, journal: SqliteJournal, console: Console) -> int:
+async def recover(
+    jobs: Sequence[Job], setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console
+) -> int:
     """Look for submissions whose answer was lost, and for `jobs` that this state does not know; returns how many were
     found. Does nothing where the provider cannot list its tasks, or where there is nothing to look for.
     """
@@ -74,10 +76,17 @@ async def recover(jobs: Sequence[Job], setting: Setting, reach: Reach, journal: 
     if not sought:
         return 0
     api, _ = await reach.open()
-    found = await reconcile(api, journal, sought, setting.timing, lambda text: console.say(text, "magenta"))
+    try:
+        found = await reconcile(api, journal, sought, setting.timing, _shown(console), stop.sleep)
+    except Stopped:
+        return 0
     if jobs:
         await journal.remember({SEARCHED: str(begun)})
     return found
+
+
+def _shown(console: Console) -> Callable[[str], None]:
+    return lambda text: console.say(text, "magenta")
 
 
 def _sought(jobs: Sequence[Job], journal: SqliteJournal, searched: float | None, settle: float) -> list[Sought]:
@@ -94,14 +103,20 @@ def _sought(jobs: Sequence[Job], journal: SqliteJournal, searched: float | None,
 async def act(
     plan: Plan, setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console
 ) -> list[str]:
-    """Take every step; returns what this run gave up on. A plan with nothing to do contacts nobody."""
-    if not plan.of(Action.SUBMIT, Action.WAIT, Action.FETCH):
-        return []
+    """Take every step, and bring home what was bought for jobs outside the plan; returns what this run gave up on.
+
+    With nothing to do it contacts nobody.
+    """
     records = {record.key: record for record in journal.records()}
-    _warn_of_links(plan, records, reach.service.provider.limits.link_lifetime_hours, console)
-    states = {step.job.name: str(SHOWN[step.action]) for step in plan.steps}
+    at_api = [record for record in records.values() if record.state is State.SUBMITTED]
+    missing = [records[step.job.key] for step in plan.of(Action.FETCH)]
+    fetch = {record.key: record for record in [*records.values(), *missing] if record.state is State.READY}
+    fetch |= {record.key: record for record in missing}
+    if not (plan.to_buy or at_api or fetch):
+        return []
+    _warn_of_links(list(fetch.values()), reach.service.provider.limits.link_lifetime_hours, console)
     api, downloads = await reach.open()
-    with console.progress(states) as progress:
+    with console.progress({step.job.name: str(SHOWN[step.action]) for step in plan.steps}) as progress:
         desk = Desk(
             journal=journal,
             api=api,
@@ -114,13 +129,12 @@ async def act(
             tell=progress.tell,
             stop=stop,
         )
-        with signals(desk):
-            await Batch(desk, journal.sheets()).run(
-                buy=[step.job for step in plan.of(Action.SUBMIT)],
-                look=[records[step.job.key] for step in plan.of(Action.WAIT)],
-                fetch=_soonest_first([records[step.job.key] for step in plan.of(Action.FETCH)]),
-                hold=[record for record in records.values() if record.state is State.IN_DOUBT],
-            )
+        await Batch(desk, journal.all_sheets()).run(
+            buy=[step.job for step in plan.to_buy],
+            look=at_api,
+            fetch=_soonest_first(list(fetch.values())),
+            hold=[record for record in records.values() if record.state is State.IN_DOUBT],
+        )
     return desk.incomplete
 
 
@@ -129,14 +143,13 @@ def _soonest_first(records: Sequence[Record]) -> list[Record]:
     return sorted(records, key=lambda record: record.finished_at or 0.0)
 
 
-def _warn_of_links(plan: Plan, records: Mapping[Key, Record], lifetime: int | None, console: Console) -> None:
-    ends = [records[step.job.key].finished_at for step in plan.of(Action.FETCH)]
-    known = [end for end in ends if end is not None]
+def _warn_of_links(fetch: Sequence[Record], lifetime: int | None, console: Console) -> None:
+    known = [record.finished_at for record in fetch if record.finished_at is not None]
     if lifetime is None or not known:
         return
     left = lifetime - (time.time() - min(known)) / 3600
     words = f"the first in {left:.0f} h" if left > 0 else "the first may have already"
-    console.say(f"{len(ends)} finished videos are not here yet; their links expire {lifetime} h after the end, {words}")
+    console.say(f"{len(fetch)} finished videos are not here yet; links expire {lifetime} h after the end, {words}")
 
 
 def ended(
@@ -151,7 +164,10 @@ def ended(
         if (code := job_code(step.job, record, here)) is not Exit.DONE:
             reasons.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
     page = view.write_results(journal, setting.out)
-    _tell_doubts(setting, journal, records, console)
+    doubtful = _doubtful(journal, records)
+    if doubtful:
+        reasons.append((int(Exit.NEEDS_WORD), f"{len(doubtful)} in doubt"))
+        console.say(show.doubt_text(doubtful, records, setting.target), "magenta")
     status = view.status_of(journal, setting.out, run_lives=False)
     return Ended(exit_order([code for code, _ in reasons]), tuple(reasons), status, page)
 
@@ -168,12 +184,10 @@ def job_code(job: Job, record: Record | None, here: frozenset[Key]) -> Exit:
     return Exit.INCOMPLETE
 
 
-def _tell_doubts(setting: Setting, journal: SqliteJournal, records: Mapping[Key, Record], console: Console) -> None:
-    doubtful = [
-        sheet for sheet in journal.sheets() if public_state(records.get(sheet.key), run_lives=False) is State.IN_DOUBT
-    ]
-    if doubtful:
-        console.say(show.doubt_text(doubtful, records, setting.target), "magenta")
+def _doubtful(journal: SqliteJournal, records: Mapping[Key, Record]) -> list[Sheet]:
+    """Also jobs that have left the spec: they may have been paid for."""
+    states = {key: public_state(record, run_lives=False) for key, record in records.items()}
+    return [sheet for sheet in journal.all_sheets() if states.get(sheet.key) is State.IN_DOUBT]
 
 
 def target_of(spec: Path | None, out: Path, provider: str | None, chosen_out: bool) -> str:

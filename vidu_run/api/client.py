@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -209,10 +210,16 @@ class _Phases:
     turn: _Turn
 
     def paused(self) -> None:
-        self.deadline.reschedule(None)
+        self._move(None)
 
     def moved(self) -> None:
-        self.deadline.reschedule(asyncio.get_running_loop().time() + self.patience)
+        self._move(asyncio.get_running_loop().time() + self.patience)
+
+    def _move(self, when: float | None) -> None:
+        # It cannot be moved once it has passed, which its cancellation tells a moment later.
+        if not self.deadline.expired():
+            with suppress(RuntimeError):
+                self.deadline.reschedule(when)
 
     def ended(self) -> None:
         self.turn.end()
@@ -254,12 +261,20 @@ async def read_bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     inflate = None if encoding == "identity" else _inflater(encoding)
     content = bytearray()
     async for chunk in response.content.iter_any():
-        content += inflate.decompress(chunk, most + 1 - len(content)) if inflate else chunk
+        content += _inflated(inflate, chunk, most + 1 - len(content)) if inflate else chunk
         if len(content) > most:
             raise ValueError(f"a reply of more than {most} bytes")
     if inflate and not inflate.eof:
         raise ValueError("a compressed reply that was cut short")
     return bytes(content)
+
+
+def _inflated(inflate: Any, chunk: bytes, most: int) -> bytes:
+    try:
+        content: bytes = inflate.decompress(chunk, most)
+    except zlib.error as error:
+        raise ValueError(f"a damaged compressed reply ({error})") from None
+    return content
 
 
 def _inflater(encoding: str) -> Any:
@@ -274,5 +289,9 @@ def in_words(error: BaseException) -> str:
         return f"cannot connect to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"a garbled reply ({error.message[:100]!r})"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "not an address"
     text = str(error) or type(error).__name__
     return text.splitlines()[0][:200]

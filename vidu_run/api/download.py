@@ -17,11 +17,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from vidu_run.access import on_loopback
 from vidu_run.api.client import NO_LIMITS, in_words
 from vidu_run.mp4 import NotAVideo, verify
 
 MOST_BYTES = 4 << 30
 MOST_REDIRECTS = 5
+AT_ONCE = 8
 PROGRESS = 16 * 1024
 """Bytes that count as progress: a server that drips less than this in `download_timeout` is given up."""
 
@@ -59,9 +61,11 @@ class Downloads:
     def __init__(self, timeout: float, loopback: bool) -> None:
         self._timeout = timeout
         self._loopback = loopback
+        # Outside the deadline: a download that waits for its turn makes no progress yet.
+        self._turns = asyncio.Semaphore(AT_ONCE)
         resolver: AbstractResolver = ThreadedResolver() if loopback else PublicOnly()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=8, resolver=resolver),
+            connector=aiohttp.TCPConnector(limit=AT_ONCE, resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=NO_LIMITS,
             auto_decompress=False,
@@ -77,7 +81,11 @@ class Downloads:
         Raises OSError for the local disk alone.
         """
         try:
-            async with asyncio.timeout(self._timeout) as deadline, self._open(link) as response:
+            async with (
+                self._turns,
+                asyncio.timeout(self._timeout) as deadline,
+                self._open(link) as response,
+            ):
                 fetched = await _save(response, part, deadline, self._timeout)
             await asyncio.to_thread(_verify, part, fetched.size)
         except (aiohttp.ClientError, TimeoutError, ConnectionError, NotAVideo, ValueError) as error:
@@ -106,7 +114,7 @@ class Downloads:
     def _check(self, url: URL) -> None:
         if url.scheme == "https" and not _private(url.host or ""):
             return
-        if self._loopback and url.scheme in ("http", "https"):
+        if self._loopback and url.scheme in ("http", "https") and on_loopback(str(url)):
             return
         raise DownloadFailed(f"the link leads to {url.scheme}://{url.host}, which is not a public https host")
 

@@ -18,6 +18,11 @@ HEADER_SIZE = 100
 def create(folder: Path) -> None:
     """Build the state aside and rename it: a kill leaves either nothing or a whole state."""
     target, building = folder / NAME, folder / f"{NAME}.new"
+    if (folder / f"{NAME}-wal").exists():
+        raise StorageTrouble(
+            f"{target}: is gone, but its log {NAME}-wal is there. Put {NAME} back, or move the log away too; "
+            "nothing was sent."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in (building, folder / f"{NAME}.new-journal"):

@@ -11,9 +11,11 @@ import sqlite3
 from vidu_run.job import Job
 from vidu_run.journal.port import AlreadyLive, Attempt, Busy, Fenced, Limits
 
+# A doubtful POST from the future tells of a clock that was wrong, not of a task.
 IN_FLIGHT = """
     SELECT count(*) FROM attempts WHERE off_peak = :off_peak AND (
-        state IN ('intent', 'submitted') OR (state = 'in_doubt' AND posted_at + :doubt_counts > :now))
+        state IN ('intent', 'submitted')
+        OR (state = 'in_doubt' AND posted_at BETWEEN :now - :doubt_counts AND :now + 60))
 """
 
 INTEND = f"""

@@ -16,9 +16,13 @@ from vidu_run.journal.intent import intend
 from vidu_run.journal.port import Attempt, Delivered, Limits, Move, Sheet
 from vidu_run.journal.writer import Writer
 from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Rejected, Throttled
-from vidu_run.record import ARROWS, Record, State, ledger_record
+from vidu_run.record import ARROWS, BILLED, ENDED, Record, State, ledger_record
 from vidu_run.reply import Look
 
+OWN_ATTEMPT = """
+    SELECT id FROM attempts WHERE key = :key AND (marker = :marker OR state = 'in_doubt')
+    ORDER BY marker = :marker DESC LIMIT 1
+"""
 INTERRUPTED = "the run ended while it was being sent"
 
 
@@ -50,15 +54,27 @@ class ReadJournal:
         ledger = self._all("SELECT * FROM ledger")
         found: dict[str, Record] = {row["key"]: ledger_record(json.loads(row["line"])) for row in ledger}
         for row in self._all("SELECT * FROM attempts WHERE state != 'not_sent' ORDER BY id"):
-            found[row["key"]] = _record(row)
+            if row["key"] not in found or not found[row["key"]].elsewhere or row["state"] not in ENDED:
+                found[row["key"]] = _record(row)
         return (record for record in found.values() if wanted is None or record.key in wanted)
 
     def record(self, key: Key) -> Record | None:
         row = self._one("SELECT * FROM attempts WHERE key = ? AND state != 'not_sent' ORDER BY id DESC LIMIT 1", key)
-        if row is not None:
-            return _record(row)
         line = self._one("SELECT * FROM ledger WHERE key = ?", key)
-        return None if line is None else ledger_record(json.loads(line["line"]))
+        if line is not None and (row is None or row["state"] in ENDED):
+            return ledger_record(json.loads(line["line"]))
+        return None if row is None else _record(row)
+
+    def committed(self) -> int:
+        """Credits this folder has spent or possibly spent, over all attempts: what the API charged where it told, else
+        the estimate; and what the ledger says of jobs without an attempt."""
+        states = ", ".join(f"'{state}'" for state in sorted(BILLED))
+        spent = self._one(
+            f"SELECT total(coalesce(charged, estimated, 0)) AS sum FROM attempts WHERE state IN ({states})"
+        )
+        own = {row["key"] for row in self._all("SELECT DISTINCT key FROM attempts")}
+        before = (line.get("credits") or 0 for key, line in self.ledger().items() if key not in own)
+        return int(spent["sum"] if spent else 0) + sum(before)
 
     def knows(self, task_id: str) -> bool:
         return self._one("SELECT 1 FROM attempts WHERE task_id = ?", task_id) is not None
@@ -162,7 +178,7 @@ class SqliteJournal(ReadJournal):
         facts = {"task_id": look.task_id, "accepted_at": posted_at, "error": None, **_seen(look)}
 
         def operation(db: sqlite3.Connection) -> bool:
-            row = db.execute("SELECT id FROM attempts WHERE key = ? AND state = 'in_doubt'", (job.key,)).fetchone()
+            row = db.execute(OWN_ATTEMPT, {"key": job.key, "marker": marker}).fetchone()
             try:
                 if row:
                     _move(db, row[0], State.SUBMITTED, facts)
@@ -172,7 +188,7 @@ class SqliteJournal(ReadJournal):
                     names = ", ".join(found)
                     holders = ", ".join(f":{name}" for name in found)
                     db.execute(f"INSERT INTO attempts ({names}) VALUES ({holders})", found)
-            except sqlite3.IntegrityError:
+            except (sqlite3.IntegrityError, ValueError):
                 return False
             return True
 
@@ -180,7 +196,7 @@ class SqliteJournal(ReadJournal):
 
     async def adopt_ledger(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
         rows = [(key, json.dumps(line, ensure_ascii=False)) for key, line in lines.items()]
-        await self._writer.do(lambda db: db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?)", rows) and None)
+        await self._writer.do(lambda db: db.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", rows) and None)
 
     async def plan_moves(self, moves: Sequence[Move]) -> None:
         """Write down all moves together; none is begun before this returns."""

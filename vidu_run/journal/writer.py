@@ -114,7 +114,10 @@ class Writer:
         db.execute("SAVEPOINT one")
         try:
             waiting.result = waiting.operation(db)
-        except (sqlite3.OperationalError, sqlite3.InternalError):
+        except sqlite3.IntegrityError as error:
+            waiting.error = error
+            db.execute("ROLLBACK TO one")
+        except sqlite3.DatabaseError:
             raise
         except Exception as error:
             waiting.error = error

@@ -1,0 +1,237 @@
+"""What was bought stays bought: jobs that left the spec, lists and ledgers that know more, odd wishes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from conftest import Folder, environment
+from fault_server import FaultServer
+
+
+def ledger_names(folder: Folder, out: str = "out/jobs") -> list[str]:
+    text = (folder.path / out / "results.jsonl").read_text()
+    return [json.loads(line)["name"] for line in text.splitlines()]
+
+
+def test_a_task_whose_job_has_left_the_spec_is_waited_for_and_kept(folder: Folder, server: FaultServer) -> None:
+    spec = folder.sweep(1, extra="concurrency: 1\n")
+    server.task_seconds = 1.0
+    folder.buy(server, "--no-wait")
+    spec.write_text(spec.read_text().replace("a harbour", "a storm"))
+    done = folder.buy(server)
+    assert done.code == 0, done.err
+    assert done.counts() == {"done": 1}
+    assert len(list((folder.path / "out/jobs/videos/earlier").glob("job-1.*.mp4"))) == 1
+    assert len(ledger_names(folder)) == 2
+
+
+def test_a_job_in_doubt_that_has_left_the_spec_is_still_told(folder: Folder, server: FaultServer) -> None:
+    spec = folder.sweep(1)
+    server.faults = ["lost-reply"]
+    folder.buy(server)
+    spec.write_text(spec.read_text().replace("a harbour", "a storm"))
+    told = folder.buy(server)
+    assert told.code == 4
+    assert "1 job is in doubt" in told.err
+
+
+def test_tasks_outside_of_only_are_brought_home_too(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.task_seconds = 0.5
+    folder.buy(server, "--no-wait", "--only", "job-1")
+    assert folder.buy(server, "--only", "job-2").counts() == {"done": 2}
+
+
+def test_a_task_found_after_the_user_said_it_was_not_taken_is_adopted_not_bought_again(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1)
+    server.faults = ["lost-reply"]
+    server.list_lag = 4.0
+    assert folder.buy(server, "--provider", "vidu").code == 4
+    assert folder("resolve", "jobs.yaml", "--provider", "vidu", "job-1", "--resubmit").code == 0
+    server.list_lag = 0.0
+    done = folder.buy(server, "--provider", "vidu")
+    assert done.code == 0, done.err
+    assert len(server.accepted) == 1
+
+
+def test_a_failed_and_a_good_task_of_one_job_make_a_fresh_state_take_the_good_one(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1)
+    folder.buy(server, "--provider", "vidu")
+    good = server.ledger[0]
+    server.ledger.insert(0, type(good)({**good.body, "prompt": "a harbour"}, {}, good.at, "bad"))
+    server.failing = {"bad"}
+    shutil.rmtree(folder.path / "out")
+    again = folder.buy(server, "--provider", "vidu")
+    assert again.code == 0, again.err
+    assert len([posted for posted in server.accepted if posted.headers]) == 1
+
+
+def test_a_ledger_line_of_another_copy_is_never_dropped(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    folder.buy(server)
+    out = folder.path / "out/jobs"
+    lines = (out / "results.jsonl").read_text()
+    shutil.rmtree(out)
+    folder.buy(server, "--limit", "1")
+    (out / "results.jsonl").write_text(lines)
+    assert folder("fetch", "jobs.yaml", "--base-url", server.base_url).code == 0
+    assert sorted(ledger_names(folder)) == ["job-1", "job-2"]
+    bought = len(server.accepted)
+    assert folder.buy(server).code == 0
+    assert len(server.accepted) == bought
+
+
+def test_a_ledger_with_conflict_marks_is_refused_and_left_as_it_is(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    folder.buy(server)
+    ledger = folder.path / "out/jobs/results.jsonl"
+    conflict = "<<<<<<< ours\n" + ledger.read_text()
+    ledger.write_text(conflict)
+    for command in (["fetch", "jobs.yaml"], ["run", "jobs.yaml", "--yes"]):
+        refused = folder(*command, "--base-url", server.base_url)
+        assert refused.code == 7
+        assert "results.jsonl:1" in refused.err
+    assert ledger.read_text() == conflict
+
+
+def test_a_video_that_cannot_be_fetched_again_stays_in_the_ledger(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    folder.buy(server)
+    (folder.path / "out/jobs/videos/job-1.mp4").unlink()
+    server.download_faults = ["403"] * 9
+    assert folder.buy(server).code == 3
+    assert ledger_names(folder) == ["job-1"]
+
+
+def test_a_rehearsal_s_ledger_never_satisfies_another_host(folder: Folder, servers: Callable[..., FaultServer]) -> None:
+    folder.sweep(1)
+    rehearsal, real = servers(), servers()
+    folder.buy(rehearsal)
+    for file in (folder.path / "out/jobs").glob("state.db*"):
+        file.unlink()
+    assert folder.buy(real).code == 0
+    assert len(real.accepted) == 1
+
+
+def test_a_sibling_that_cannot_be_read_may_hold_the_jobs(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    broken = folder.path / "out/other/state.db"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"not a database")
+    stopped = folder.buy(server)
+    assert stopped.code == 4
+    assert "cannot be read" in stopped.err
+    assert not server.ledger
+
+
+def test_a_renamed_spec_in_a_fresh_clone_is_known_by_the_ledger_alone(folder: Folder, server: FaultServer) -> None:
+    spec = folder.sweep(1)
+    folder.buy(server)
+    for file in (folder.path / "out/jobs").glob("state.db*"):
+        file.unlink()
+    spec.rename(folder.path / "renamed.yaml")
+    assert folder.buy(server, spec="renamed.yaml").code == 4
+    assert len(server.accepted) == 1
+
+
+def test_a_name_with_brackets_means_itself(folder: Folder, server: FaultServer) -> None:
+    spec = folder.sweep(2)
+    spec.write_text(spec.read_text().replace("name: job-{{ seed }}", "name: \"{{ 'a1' if seed == 1 else 'a[1]' }}\""))
+    assert folder.buy(server, "--only", "a[1]").code == 0
+    assert [posted.body["seed"] for posted in server.accepted] == [2]
+
+
+def test_a_cancel_that_the_task_survives_is_not_believed(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.task_seconds = 1.0
+    folder.buy(server, "--provider", "vidu", "--no-wait")
+    server.cancellable, server.deaf = ["t-1"], True
+    assert folder("cancel", "--state", "out/jobs@vidu", "job-1").code == 1
+    assert folder("fetch", "--state", "out/jobs@vidu", "--json").counts() == {"done": 1}
+
+
+def test_a_budget_counts_every_attempt(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1, extra="budget: 14\n", prompt="this one fails")
+    codes = [folder.buy(server, "--retry-failed").code for _ in range(4)]
+    assert codes == [1, 1, 5, 5]
+    assert len(server.accepted) == 2
+
+
+def test_a_reader_that_leaves_does_not_stop_the_run(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(6, extra="concurrency: 2\n")
+    server.task_seconds = 0.3
+    subprocess.run(
+        f"{sys.executable} -m vidu_run run jobs.yaml --base-url {server.base_url} --yes 2>&1 | head -1",
+        shell=True,
+        cwd=folder.path,
+        env=environment(),
+        check=False,
+        capture_output=True,
+    )
+    assert folder("status", "jobs.yaml", "--json").counts() == {"done": 6}
+
+
+def test_a_signal_after_the_key_was_refused_still_drains(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.faults = ["ok", "slow-reply"]
+    server.query_faults = ["401"] * 50
+    running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
+    deadline = time.time() + 20
+    while not server.queried_keys and time.time() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(10) == 130
+    running.communicate()
+    assert set(folder("status", "jobs.yaml", "--json").counts()) == {"submitted"}
+
+
+def test_a_damaged_compressed_answer_is_a_doubt_and_no_bug(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.faults = ["bad-gzip"]
+    assert folder.buy(server).code == 4
+    assert folder("status", "jobs.yaml", "--json").counts() == {"in_doubt": 1}
+
+
+def test_fetch_does_not_send_the_key_over_plain_http(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    folder.buy(server, "--no-wait")
+    refused = folder("fetch", "jobs.yaml", "--base-url", "http://192.0.2.1")
+    assert refused.code == 2
+    assert "https only" in refused.err
+
+
+def test_a_log_without_its_state_is_refused(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    folder.buy(server)
+    out = folder.path / "out/jobs"
+    (out / "state.db").unlink()
+    (out / "results.jsonl").unlink()
+    (out / "state.db-wal").write_bytes(b"left behind")
+    assert folder.buy(server).code == 7
+    assert len(server.ledger) == 1
+
+
+def test_an_accepted_task_that_cannot_be_written_down_is_told(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.faults = ["slow-reply"]
+    running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
+    deadline = time.time() + 20
+    while not server.ledger and time.time() < deadline:
+        time.sleep(0.02)
+    db = sqlite3.connect(folder.path / "out/jobs/state.db", isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    _, said = running.communicate(timeout=40)
+    db.close()
+    assert running.returncode == 7, said
+    assert "was accepted as task t-1" in said
