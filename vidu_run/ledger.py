@@ -31,7 +31,7 @@ def write(
     `adopted` are the lines that the journal took over earlier.
     """
     known = {sheet.key: sheet for sheet in sheets}
-    lines: dict[str, Mapping[str, Any]] = {**adopted, **read(out)}
+    lines: dict[str, Mapping[str, Any]] = dict(adopted) | dict(read(out))
     for record in records:
         if record.elsewhere:
             # Its file may have been renamed with its job since.

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
-from vidu_run.files import write_durably
+from vidu_run.files import sync, write_durably
 from vidu_run.frames import BadFrame, measure
-from vidu_run.job import Frame
-from vidu_run.local.stand_in import picture_of
+from vidu_run.job import Frame, Link
+from vidu_run.local.stand_in import WIDE, picture_of
+from vidu_run.local.tasks import TAKING
 from vidu_run.providers.rules import Limits
 from vidu_run.reply import BadReply, parse_json
 from vidu_run.spec.check import ImageRules, image_findings, validator
 from vidu_run.spec.words import describe, unknown_fields
 
-DATA_URI = re.compile(r"data:image/(?P<kind>png|jpeg|jpg|webp);base64,")
+DATA_URI = re.compile(r"data:image/(png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 FULL_PAYLOAD = 1_048_576
 """Characters of `payload` on the wire; the schema keeps room in it for the client's marker."""
 
 
 class Refused(Exception):
-    """A 400 with one of the API's error codes."""
+    """An answer that is no: one of the API's error codes, and the HTTP status it travels with."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.code = code
+        self.status = status
 
 
 def body_checker(schema: Mapping[str, Any]) -> Any:
@@ -39,7 +41,7 @@ def body_checker(schema: Mapping[str, Any]) -> Any:
 
 
 def check_body(body: bytes, checker: Any) -> dict[str, Any]:
-    """The request, or Refused with the code for its first fault."""
+    """The request, or Refused with the code for its first fault; a field that is unknown comes first."""
     try:
         request = parse_json(body)
     except BadReply as error:
@@ -49,46 +51,69 @@ def check_body(body: bytes, checker: Any) -> dict[str, Any]:
     faults = sorted(checker.iter_errors(request), key=lambda fault: bool(fault.validator != "additionalProperties"))
     if faults:
         raise _refusal(faults[0], request)
-    return request
+    return {name: _whole(value) for name, value in request.items()}
 
 
-def take_images(sources: Sequence[str], inputs: Path, limits: Limits) -> tuple[Frame, ...]:
-    """Store both images and apply the rules on them. A link is not fetched: a picture with its address stands in."""
-    frames = tuple(_take(source, number, inputs, limits) for number, source in enumerate(sources))
+def take_images(sources: Sequence[str], inputs: Path, limits: Limits) -> tuple[str, ...]:
+    """Keep both images under the names of their bytes, if they pass; returns the names.
+
+    A link is not fetched, and so not judged: a picture of its address stands in, in the shape of the other image.
+    """
     rules = ImageRules(
         limits.aspect_min, limits.aspect_max, limits.closeness_min, limits.closeness_max, limits.body_bytes
     )
-    for _, message in image_findings(frames, rules):
-        raise Refused("PageSizeOutOfRange", message)
-    return frames
+    with TemporaryDirectory(prefix=TAKING, dir=inputs) as aside:
+        paths = [Path(aside) / str(number) for number in range(len(sources))]
+        images = [_taken(*pair, limits) for pair in zip(sources, paths, strict=True)]
+        for _, message in image_findings(images, rules):
+            raise Refused("PageSizeOutOfRange", message)
+        names = tuple(_kept(images, paths, limits, inputs))
+    sync(inputs)
+    return names
 
 
-def _take(source: str, number: int, inputs: Path, limits: Limits) -> Frame:
-    where = f"images[{number}]"
-    content = picture_of(source) if source.startswith("https://") else _decoded(source, where)
-    path = inputs / f".{secrets.token_hex(8)}"
+def _taken(source: str, path: Path, limits: Limits) -> Frame | Link:
+    return Link(source) if _is_link(source) else _written(_decoded(source, path.name), path, limits)
+
+
+def _kept(images: Sequence[Frame | Link], paths: Sequence[Path], limits: Limits, inputs: Path) -> Iterator[str]:
+    shape = next(((image.width, image.height) for image in images if isinstance(image, Frame)), WIDE)
+    for image, path in zip(images, paths, strict=True):
+        frame = _written(picture_of(image.source, shape), path, limits) if isinstance(image, Link) else image
+        path.replace(inputs / frame.store_name)
+        yield frame.store_name
+
+
+def _written(content: bytes, path: Path, limits: Limits) -> Frame:
     write_durably(path, content)
     try:
-        frame = measure(path, where, limits.file_bytes)
-        path.replace(inputs / frame.store_name)
+        return measure(path, f"images[{path.name}]", limits.file_bytes)
     except BadFrame as error:
-        path.unlink()
-        raise Refused("ImageFormatInvalid", f"{where} {error}") from None
-    return frame
+        raise Refused("ImageFormatInvalid", f"images[{path.name}] {error}") from None
 
 
-def _decoded(source: str, where: str) -> bytes:
+def _is_link(source: str) -> bool:
+    try:
+        parts = urlsplit(source)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _decoded(source: str, number: str) -> bytes:
     head = DATA_URI.match(source)
+    if head is None and not source.lower().startswith("data:"):
+        raise Refused("FieldInvalid", f"images[{number}] is neither a link nor a data URI")
     if head is None:
-        raise Refused("FieldInvalid", f"{where} is neither an https URL nor a data URI of a PNG, JPEG or WebP image")
+        raise Refused("ImageFormatInvalid", f"images[{number}] is not a base64 data URI of a PNG, JPEG or WebP image")
     try:
         return base64.b64decode(source[head.end() :], validate=True)
-    except binascii.Error:
-        raise Refused("ImageFormatInvalid", f"{where} is not valid base64") from None
+    except ValueError:
+        raise Refused("ImageFormatInvalid", f"images[{number}] is not valid base64") from None
 
 
 def _refusal(error: Any, request: Mapping[str, Any]) -> Refused:
-    subject = ".".join(str(step) for step in error.absolute_path) or "request"
+    subject = "".join(f"[{step}]" if isinstance(step, int) else step for step in error.absolute_path) or "request"
     if error.validator == "additionalProperties":
         return Refused("FieldUnwanted", f"unknown field {unknown_fields(error)[0][0]}")
     if error.validator == "required":
@@ -97,3 +122,8 @@ def _refusal(error: Any, request: Mapping[str, Any]) -> Refused:
         return Refused("FieldItemCountOutOfRange", describe(error, subject))
     model = request.get("model")
     return Refused("FieldInvalid", describe(error, subject, model if isinstance(model, str) else None))
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 5.0 is the 5 that a schema takes it for."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

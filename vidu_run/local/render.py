@@ -9,7 +9,7 @@ import cmath
 import io
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -148,17 +148,21 @@ class Move:
     camera: bool = False
 
 
-def render(scene: Scene, target: Path) -> Rendered:
+class Abandoned(Exception):
+    """Nobody waits for this video any more."""
+
+
+def render(scene: Scene, target: Path, stopped: Callable[[], bool] = lambda: False) -> Rendered:
     """Writes the scene as H.264 in MP4, whole or not at all; the first and last video frame are the two stills.
 
     Raises ValueError for an image that cannot be read or is longer than 4 to 1, and for a length or resolution
-    that does not exist.
+    that does not exist; Abandoned once `stopped`, which is asked before each frame.
     """
     first, last = _stills(scene)
     frames = _frames(scene, first, last)
     part = target.with_name(f".{uuid4().hex}.part")
     try:
-        _encode(part, frames, first.size, scene)
+        _encode(part, _until(stopped, frames), first.size, scene)
         size = part.stat().st_size
         part.replace(target)
     finally:
@@ -292,6 +296,13 @@ def _blend(first: Still, last: Still, views: tuple[View, View], mask: Image.Imag
     if area := mask.getbbox():
         blended.paste(last.seen(index, views[1], area), area[:2], mask.crop(area))
     return blended
+
+
+def _until(stopped: Callable[[], bool], frames: Iterator[Planes]) -> Iterator[Planes]:
+    for planes in frames:
+        if stopped():
+            raise Abandoned
+        yield planes
 
 
 def _encode(part: Path, frames: Iterator[Planes], size: tuple[int, int], scene: Scene) -> None:

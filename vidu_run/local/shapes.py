@@ -9,6 +9,9 @@ from vidu_run.local.tasks import FAILED, SUCCESS, Task
 
 GATEWAY_WORDS = {SUCCESS: "completed", FAILED: "failed"}
 """The gateway knows three states; everything before the end is `processing`."""
+OPTIONAL = {"bgm": False, "movement_amplitude": "auto", "off_peak": False, "payload": "", "watermark": False}
+"""What the official reply says of a field that was left out."""
+FAULT = "InternalServiceFailure"
 
 
 def gateway_submit(task: Task) -> dict[str, Any]:
@@ -16,42 +19,39 @@ def gateway_submit(task: Task) -> dict[str, Any]:
 
 
 def gateway_query(task: Task, video_url: str) -> dict[str, Any]:
-    reply: dict[str, Any] = {
-        "id": task.id,
-        "status": GATEWAY_WORDS.get(task.state, "processing"),
-        "status_update_time": int(task.updated_at),
-    }
+    """As documented, and for a failure, of which the page says nothing, an `error`."""
+    reply: dict[str, Any] = {"id": task.id, "status": GATEWAY_WORDS.get(task.state, "processing")}
     if task.state == SUCCESS:
         reply["video_url"] = video_url
-    if task.state == FAILED:
-        reply["error"] = {"code": "InternalServiceFailure", "message": task.error}
-    return reply
+    return {**reply, "status_update_time": int(task.updated_at), **_gateway_error(task)}
 
 
 def gateway_unified(task: Task, video_url: str) -> dict[str, Any]:
-    ended = task.state in GATEWAY_WORDS
     reply: dict[str, Any] = {
         "id": task.id,
         "status": GATEWAY_WORDS.get(task.state, "processing"),
-        "progress": 100 if ended else 50,
+        "progress": 100 if task.state in GATEWAY_WORDS else 50,
         "created_at": int(task.created_at),
     }
     if task.state == SUCCESS:
         reply |= {"completed_at": int(task.updated_at), "video_url": video_url}
-    return reply
+    return {**reply, **_gateway_error(task)}
 
 
 def official_submit(task: Task) -> dict[str, Any]:
-    request = {name: value for name, value in task.request.items() if name != "meta_data"}
+    """The request comes back with its defaults filled in; images as the names they are kept under."""
+    optional = {name: task.request.get(name, default) for name, default in OPTIONAL.items()}
     return {
-        **request,
         "task_id": task.id,
         "state": task.state,
-        "images": [f"stored:{name}" for name in task.images],
-        "payload": task.request.get("payload", ""),
+        "model": task.request["model"],
+        "prompt": task.request.get("prompt", ""),
+        "images": list(task.images),
         "duration": task.seconds,
-        "resolution": task.resolution,
         "seed": task.seed,
+        "resolution": task.resolution,
+        "audio": task.audio,
+        **optional,
         "credits": task.credits or 0,
         "created_at": datetime.fromtimestamp(task.created_at, UTC).isoformat().replace("+00:00", "Z"),
     }
@@ -59,12 +59,13 @@ def official_submit(task: Task) -> dict[str, Any]:
 
 def official_query(task: Task, video_url: str) -> dict[str, Any]:
     creation = {"id": f"{task.id}-1", "url": video_url, "cover_url": "", "watermarked_url": video_url}
+    failed = task.state == FAILED
     return {
         "id": task.id,
         "state": task.state,
-        "err_code": "InternalServiceFailure" if task.state == FAILED else "",
-        "err_msg": task.error,
-        "credits": 0 if task.state == FAILED else task.credits or 0,
+        "err_code": FAULT if failed else "",
+        **({"err_msg": task.error} if failed else {}),
+        "credits": 0 if failed else task.credits or 0,
         "payload": task.request.get("payload", ""),
         "bgm": task.request.get("bgm") is True,
         "off_peak": task.request.get("off_peak") is True,
@@ -74,3 +75,7 @@ def official_query(task: Task, video_url: str) -> dict[str, Any]:
 
 def envelope(status: int, code: str, message: str, trace: str) -> dict[str, Any]:
     return {"code": status, "reason": code, "message": message, "metadata": {"trace_id": trace}}
+
+
+def _gateway_error(task: Task) -> dict[str, Any]:
+    return {"error": {"code": FAULT, "message": task.error}} if task.state == FAILED else {}

@@ -8,17 +8,25 @@ import textwrap
 
 from PIL import Image, ImageDraw, ImageFont
 
-SIZE = (1280, 720)
+SHORT_SIDE = 720
+WIDE = (16, 9)
+INSET = 40
+LETTER = 17
+"""Pixels an average letter is wide."""
 
 
-def picture_of(url: str) -> bytes:
-    """A PNG; the same address gives the same picture, another address another tint."""
+def picture_of(url: str, shape: tuple[int, int] = WIDE) -> bytes:
+    """A PNG, its sides in the ratio of `shape`; the same address gives the same picture, another one another tint."""
+    width, height = (round(side * SHORT_SIDE / min(shape)) for side in shape)
     hue = hashlib.sha256(url.encode()).digest()[0]
-    image = Image.new("HSV", SIZE, (hue, 70, 70)).convert("RGB")
+    image = Image.new("HSV", (width, height), (hue, 70, 70)).convert("RGB")
     pen = ImageDraw.Draw(image)
-    pen.rectangle((40, 40, SIZE[0] - 40, SIZE[1] - 40), outline=(220, 220, 220), width=2)
-    lines = ["A stand-in: the local API fetches no links.", "", *textwrap.wrap(url, 60)[:8]]
-    pen.multiline_text((80, 90), "\n".join(lines), fill=(235, 235, 235), font=ImageFont.load_default(30), spacing=14)
+    pen.rectangle((INSET, INSET, width - INSET, height - INSET), outline=(220, 220, 220), width=2)
+    columns = min(60, (width - 4 * INSET) // LETTER)
+    lines = [*textwrap.wrap("A stand-in: the local API fetches no links.", columns), ""]
+    lines += textwrap.wrap(url[: 8 * columns], columns)
+    font = ImageFont.load_default(30)
+    pen.multiline_text((2 * INSET, 2 * INSET), "\n".join(lines), fill=(235, 235, 235), font=font, spacing=14)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
