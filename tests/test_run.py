@@ -192,7 +192,7 @@ def test_a_job_delivered_elsewhere_is_skipped_and_bought_again_only_on_request(
     shutil.rmtree(folder.path / "out/jobs")
     (folder.path / "out/jobs").mkdir()
     (folder.path / "out/jobs/results.jsonl").write_bytes(ledger)
-    assert "done elsewhere" in folder("plan", "jobs.yaml").out
+    assert "done elsewhere" in folder("plan", "jobs.yaml", "--base-url", server.base_url).out
     assert folder.buy(server).code == 0
     assert len(server.accepted) == 1
     assert (folder.path / "out/jobs/results.jsonl").read_bytes() == ledger

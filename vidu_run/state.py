@@ -122,7 +122,9 @@ def _check_siblings(out: Path, identity: Identity, jobs: Sequence[Job], folders:
     """Raise NeedsWord when another output folder holds these jobs, or may: one that cannot be read may."""
     keys = frozenset(job.key for job in jobs)
     own = out.resolve()
-    siblings = {path.resolve(): path for folder in folders for path in sorted(folder.glob("*")) if path.is_dir()}
+    siblings: dict[Path, Path] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*")) if path.is_dir()):
+        siblings.setdefault(path.resolve(), path)
     for resolved, path in siblings.items():
         if resolved == own:
             continue
