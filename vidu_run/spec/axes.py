@@ -10,14 +10,18 @@ from typing import Any
 from vidu_run.errors import Place
 
 MOST_VALUES = 1_000_000
+MOST_COMBINATIONS = 1_000_000
+MOST_TESTS = 5_000_000
+"""Of the product before anything is excluded, and of its combinations held against the entries of `exclude`."""
 
 
 class BadAxis(ValueError):
-    """A sentence about one axis; `way` leads from the axis to the value it is about."""
+    """A sentence about one axis; `way` leads from the axis to the value it is about, or it stands at `place`."""
 
-    def __init__(self, message: str, way: tuple[str | int, ...] = ()) -> None:
+    def __init__(self, message: str, way: tuple[str | int, ...] = (), place: Place | None = None) -> None:
         super().__init__(message)
         self.way = way
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +30,15 @@ class Axis:
 
     name: str
     values: Sequence[Any]
-    locate: Callable[[int, tuple[str, ...]], Place]
+    locate: Callable[[int, tuple[str | int, ...]], Place]
 
     def label(self, number: int) -> Any:
         """What tells this value from its neighbours: the `name` of a mapping, the value itself, else its number."""
         value = self.values[number]
         if isinstance(value, Mapping):
-            return value.get("name", number + 1)
+            value = value.get("name")
+        if isinstance(value, bool):
+            return "true" if value else "false"
         return value if isinstance(value, str | int | float) else number + 1
 
 
@@ -42,47 +48,59 @@ Combination = tuple[int, ...]
 
 def range_values(bounds: Sequence[Any]) -> range:
     """`[first, last]` or `[first, last, step]`, both ends included."""
+    bounds = [int(bound) if isinstance(bound, float) and bound.is_integer() else bound for bound in bounds]
     if len(bounds) not in (2, 3) or any(type(bound) is not int for bound in bounds):
         raise BadAxis("a range is [first, last] or [first, last, step], whole numbers", ("range",))
     first, last, step = (*bounds, 1)[:3]
-    if step == 0 or (last - first) * step < 0:
-        raise BadAxis(f"the range {list(bounds)} holds no value", ("range",))
-    values = range(first, last + (1 if step > 0 else -1), step)
-    if len(values) > MOST_VALUES:
-        raise BadAxis(f"the range holds {len(values):,} values, more than {MOST_VALUES:,}", ("range",))
+    values = range(first, last + (1 if step > 0 else -1), step or 1)
+    shown = f"[{', '.join(str(bound) if abs(bound) < 10**20 else '…' for bound in bounds)}]"
+    if step == 0 or not values:
+        raise BadAxis(f"the range {shown} holds no value", ("range",))
+    if (last - first) // step >= MOST_VALUES:
+        raise BadAxis(f"the range {shown} holds more than {MOST_VALUES:,} values", ("range",))
     return values
 
 
-def combinations(
-    axes: Sequence[Axis], zipped: Sequence[str], exclude: Sequence[Mapping[str, Any]]
-) -> Iterator[Combination]:
+Excluded = Mapping[int, frozenset[int]]
+"""One entry of `exclude`, understood: for each axis it names, the numbers of the values that match."""
+
+
+def understand(entry: Mapping[str, Any], axes: Sequence[Axis]) -> Excluded:
+    return {
+        at: frozenset(number for number, value in enumerate(axis.values) if _equal(entry[axis.name], value))
+        for at, axis in enumerate(axes)
+        if axis.name in entry
+    }
+
+
+def removes(excluded: Excluded, axes: Sequence[Axis], zipped: Sequence[str]) -> bool:
+    """Whether any combination matches; axes that advance together have to match in the same step."""
+    together = [numbers for at, numbers in excluded.items() if axes[at].name in zipped]
+    return all(excluded.values()) and (not together or bool(frozenset.intersection(*together)))
+
+
+def combinations(axes: Sequence[Axis], zipped: Sequence[str], exclude: Sequence[Excluded]) -> Iterator[Combination]:
     """The product in the order written, the last axis varying fastest, less what is excluded."""
-    names = [axis.name for axis in axes]
     groups = _groups(axes, zipped)
     for numbers in itertools.product(*(range(len(axes[group[0]].values)) for group in groups)):
         place = {axis: number for group, number in zip(groups, numbers, strict=True) for axis in group}
-        combination = tuple(place[number] for number in range(len(axes)))
-        row = {name: axes[at].values[combination[at]] for at, name in enumerate(names)}
-        if not any(matches(entry, row) for entry in exclude):
-            yield combination
+        if not any(all(place[at] in matching for at, matching in entry.items()) for entry in exclude):
+            yield tuple(place[number] for number in range(len(axes)))
 
 
 def count(axes: Sequence[Axis], zipped: Sequence[str]) -> int:
+    """Of the whole product. Raises BadAxis where zipped axes have unequal lengths."""
     total = 1
     for group in _groups(axes, zipped):
         total *= len(axes[group[0]].values)
     return total
 
 
-def matches(entry: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether every axis the entry names equals its value; a mapping matches when each key given is equal."""
-    return all(name in row and _equal(wanted, row[name]) for name, wanted in entry.items())
-
-
 def _equal(wanted: Any, value: Any) -> bool:
+    """A mapping is equal where each key given is."""
     if isinstance(wanted, Mapping) and isinstance(value, Mapping):
         return all(key in value and _equal(item, value[key]) for key, item in wanted.items())
-    return type(wanted) is type(value) and bool(wanted == value)
+    return isinstance(wanted, bool) == isinstance(value, bool) and bool(wanted == value)
 
 
 def _groups(axes: Sequence[Axis], zipped: Sequence[str]) -> list[list[int]]:

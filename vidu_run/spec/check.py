@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 from vidu_run.errors import Problem
 from vidu_run.job import Frame, Image, Request
 from vidu_run.key import canonical
-from vidu_run.spec.read import Document, Path_
-from vidu_run.spec.words import describe, shown, unknown_fields
+from vidu_run.spec.read import Document, Path_, walk
+from vidu_run.spec.words import describe, missing, one_line, shown, unknown_fields
 
 FREE = ("prompt", "seed", "images", "payload")
 """Fields that no other field's rules depend on: each is checked by itself, once for each value."""
@@ -23,6 +24,12 @@ RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
 )
 LONGEST_NAME = 120
+LONGEST_PART = 200
+"""Bytes of a file's or folder's name: systems take 255, and `.mp4`, a key or a hash may be added."""
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""No text for a model or a label has a use for these; line ends and tabs are none of them."""
 
 Finding = tuple[Path_, str]
 """The way to a value inside a request, and what is wrong with it."""
@@ -58,7 +65,12 @@ class RequestChecker:
                 found += self._remembered(canonical([name, value]), lambda n=name, v=value: self._field(n, v))
         if "images" not in request:
             found.append((("images",), "images is missing"))
-        return found
+        return found + list(_controls(request))
+
+    def extra_findings(self, extra: Mapping[str, Any]) -> list[Finding]:
+        """What stands under `extra` is not checked, so nothing that has rules may stand there."""
+        says = f"is a field that {self._provider} knows: it belongs under request"
+        return [((f"extra.{name}",), f"{name} {says}") for name in extra if name in self._schema["properties"]]
 
     def _remembered(self, key: bytes, find: Any) -> list[Finding]:
         if key not in self._seen:
@@ -67,8 +79,11 @@ class RequestChecker:
 
     def _rest(self, rest: Request) -> list[Finding]:
         found: list[Finding] = []
-        for error in self._whole.iter_errors({**rest, "images": ["first", "last"]}):
-            found += self._words(error, rest.get("model"))
+        errors = list(self._whole.iter_errors({**rest, "images": ["first", "last"]}))
+        mistyped = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
+        for error in errors:
+            if error.validator == "type" or tuple(error.absolute_path) not in mistyped:
+                found += self._words(error, rest.get("model"))
         if isinstance(text := rest.get("meta_data"), str) and not _is_json_object(text):
             found.append((("meta_data",), 'meta_data must be JSON written as text, such as {"Label": "…"}'))
         return found
@@ -86,10 +101,10 @@ class RequestChecker:
             for name, hint in unknown_fields(error):
                 sentence = f"{self._provider} knows no field {name!r}{hint}"
                 yield (name,), sentence if hint else f"{sentence}; what its rules do not know goes under extra:"
-        elif way:
-            yield way, describe(error, str(way[-1]), model)
+        elif error.validator == "required":
+            yield (missing(error)[0],), describe(error, "request", model)
         else:
-            yield (), describe(error, "request", model)
+            yield way, describe(error, str(way[-1]) if way else "request", model)
 
 
 def validator(schema: Mapping[str, Any]) -> Any:
@@ -109,10 +124,18 @@ def structure(document: Document, schema: Mapping[str, Any]) -> list[Problem]:
             for name, hint in unknown_fields(error):
                 place = document.place((*way, name), of_key=True)
                 problems.append(Problem(place, f"{_where(way)} has no {name!r}{hint}"))
-        else:
-            subject = str(way[-1]) if way and isinstance(way[-1], str) else _where(way)
-            problems.append(Problem(document.place(way), describe(error, subject)))
-    return problems
+        elif "propertyNames" not in error.absolute_schema_path:
+            problems.append(Problem(document.place(way), describe(error, _where(way))))
+    return problems + list(_names(document))
+
+
+def _names(document: Document) -> Iterator[Problem]:
+    """Vars and axes that no template could name. (To Python's `$` a name may end in a line end.)"""
+    for way, place in document.keys.items():
+        if way[:-1] == ("vars",) or (way[::2] == ("jobs", "matrix") and len(way) == 4):
+            name = str(way[-1])
+            if not NAME.fullmatch(name):
+                yield Problem(place, f"{shown(name)} cannot be a name: templates know letters, digits, _")
 
 
 def image_findings(images: Sequence[Image], rules: ImageRules) -> list[Finding]:
@@ -164,13 +187,17 @@ def size_findings(request: Request, images: Sequence[Image], rules: ImageRules) 
 def name_finding(name: str) -> str | None:
     """What makes a job's name unfit to be a file's on any of the systems people share a spec across."""
     parts = name.split("/")
+    if not name:
+        return "the name is empty"
     if len(name) > LONGEST_NAME:
         return f"the name has {len(name)} characters, more than {LONGEST_NAME}"
     if any(not part or part.startswith(".") or part != part.strip() or part.endswith(".") for part in parts):
         return f"the name {shown(name)} has a part that is empty, begins or ends with a dot or a blank"
     if bad := next((char for char in name if char in '<>:"\\|?*' or not char.isprintable()), None):
         return f"the name {shown(name)} holds {bad!r}, which not every file system takes"
-    if parts[0] == "earlier" or any(part.split(".")[0].lower() in RESERVED for part in parts):
+    if any(len(part.encode()) > LONGEST_PART for part in parts):
+        return f"the name {shown(name)} has a part of more than {LONGEST_PART} bytes, too long for a file"
+    if parts[0].casefold() == "earlier" or any(part.split(".")[0].lower() in RESERVED for part in parts):
         return f"the name {shown(name)} is reserved"
     return None
 
@@ -186,9 +213,16 @@ def fold(problems: Iterable[Problem]) -> list[Problem]:
     folded = []
     for same, problem in first.items():
         more = counts[same] - 1
-        job = f"{problem.job} (and {more:,} more like it)" if more and problem.job else problem.job
-        folded.append(replace(problem, job=job))
+        job = problem.job and one_line(problem.job)
+        folded.append(replace(problem, job=f"{job} (and {more:,} more like it)" if more and job else job))
     return sorted(folded, key=lambda problem: problem.place)
+
+
+def _controls(request: Request) -> Iterator[Finding]:
+    """Texts with control characters; a path with one is no file's anyway."""
+    for way, text in walk({name: value for name, value in request.items() if name != "images"}):
+        if isinstance(text, str) and (found := CONTROL.search(text)):
+            yield way, f"{way[0]} holds the control character {found[0]!a}"
 
 
 def _where(way: Path_) -> str:
@@ -197,8 +231,8 @@ def _where(way: Path_) -> str:
         return "the spec"
     last = way[-1]
     if isinstance(last, int):
-        return f"{way[-2] if len(way) > 1 else 'item'} {last + 1}" if way[-2:-1] != ("jobs",) else "a job"
-    return str(last)
+        return "a job" if way[-2:-1] == ("jobs",) else f"{_where(way[:-1])}[{last}]"
+    return one_line(last)
 
 
 def _is_json_object(text: str) -> bool:

@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
 from vidu_run.errors import Place, Problem, SpecTrouble
-from vidu_run.spec.axes import Axis, BadAxis, Combination, combinations, count, matches, range_values
+from vidu_run.spec.axes import (
+    MOST_COMBINATIONS,
+    MOST_TESTS,
+    Axis,
+    BadAxis,
+    Combination,
+    Excluded,
+    combinations,
+    count,
+    range_values,
+    removes,
+    understand,
+)
 from vidu_run.spec.read import Document, Path_
-from vidu_run.spec.template import BadTemplate, Template, compile_template, is_template
+from vidu_run.spec.template import BadTemplate, Template, compile_template, is_template, text_of
+from vidu_run.spec.words import shown
 
 MAX_JOBS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job rendered and not yet checked. `locate(way)` says where a part of its request stands in the spec."""
+    """A job rendered and not yet checked. `locate(way)` says where a part of its request stands in the spec.
+
+    `broken` are the fields that could not be rendered; what is wrong with them has been said.
+    """
 
     name: str
     request: dict[str, Any]
     extra: dict[str, Any]
     axes: dict[str, Any]
     unread: tuple[str, ...]
+    broken: frozenset[str]
     place: Place
     locate: Callable[[Path_], Place]
 
@@ -44,9 +63,24 @@ class Expansion:
     settings: Mapping[str, Any]
     problems: list[Problem] = field(default_factory=list)
     vars: dict[str, Any] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def problem(self, place: Place, message: str, job: str | None = None) -> None:
         self.problems.append(Problem(place, message, job))
+
+    def blame(self, error: Exception, place: Place, job: str | None = None) -> None:
+        if not isinstance(error, AlreadySaid):
+            self.problem(place, str(error), job)
+
+    def text(self, source: str) -> str:
+        if source not in self.texts:
+            self.texts[source] = self.read_text(source)
+        return self.texts[source]
+
+
+class AlreadySaid(BadTemplate):
+    """What broke this has its own message: a second one would lead the reader astray."""
 
 
 def expand(
@@ -70,27 +104,39 @@ def _render_vars(work: Expansion) -> None:
         way: Path_ = ("vars", name)
         try:
             work.vars[name] = (
-                work.settings[name] if name in work.settings else _Cell(work, value, way).render(work.vars)
+                _setting(name, work.settings[name])
+                if name in work.settings
+                else _Cell(work, value, way).render(work.vars)
             )
         except BadTemplate as error:
-            work.problem(work.document.place(way), str(error))
-            work.vars[name] = None
-    for name in work.settings.keys() - work.vars.keys():
+            work.blame(error, work.document.place(error.way or way))
+            work.broken.add(name)
+    for name in sorted(work.settings.keys() - work.vars.keys() - work.broken):
         near = get_close_matches(name, work.vars, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        work.problem(Place(work.document.file), f"--set {name}: the spec has no such name in vars{hint}")
+        work.problem(Place(work.document.file), f"--set {shown(name)}: the spec has no such name in vars{hint}")
+
+
+def _setting(name: str, value: Any) -> Any:
+    """A command line may hold what no spec can: bytes that are no text, and a number without end."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadTemplate(f"--set {name}: too large a number")
+    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        raise BadTemplate(f"--set {name}: is not UTF-8 text")
+    return value
 
 
 class _Cell:
     """A value of the spec with its templates compiled: what it reads, and what it renders to."""
 
-    __slots__ = ("_make", "_work", "reads", "template", "way")
+    __slots__ = ("_make", "_work", "broken", "live", "reads", "template", "way")
 
     def __init__(self, work: Expansion, value: Any, way: Path_) -> None:
         self._work = work
         self.way = way
         self.template: Template | None = None
         self.reads: frozenset[str] = frozenset()
+        self.live = self.broken = False
         self._make: Callable[[Mapping[str, Any]], Any] = lambda scope: value
         if isinstance(value, str):
             self._text(value)
@@ -102,15 +148,33 @@ class _Cell:
             self._parts(cells, lambda items: dict(zip(names, items, strict=True)))
 
     def render(self, scope: Mapping[str, Any]) -> Any:
-        return self._make(scope)
+        """Raises BadTemplate with the way to where it stands."""
+        if self.broken or self.reads & self._work.broken:
+            raise AlreadySaid
+        try:
+            return self._make(scope)
+        except BadTemplate as error:
+            error.way = error.way or self.way
+            raise
 
     def place(self, way: Path_, axes: Mapping[str, tuple[Axis, int]]) -> Place:
-        """Where a rendered part stands: the value itself, or what its template looks up in an axis."""
-        template = self._template_at(way)
-        if template and template.way and template.way[0] in axes:
-            axis, number = axes[template.way[0]]
-            return axis.locate(number, template.way[1:])
+        """Where a rendered part stands: the value itself, or what its template looks up in an axis or a var."""
+        for cut in range(len(way), -1, -1):
+            template = self._template_at(way[:cut])
+            if template is None or template.way is None:
+                continue
+            name, rest = template.way[0], (*template.way[1:], *way[cut:])
+            if name in axes:
+                axis, number = axes[name]
+                return axis.locate(number, rest)
+            if name in self._work.vars and name not in self._work.settings:
+                return self._work.document.place(("vars", name, *rest))
         return self._work.document.place((*self.way, *way))
+
+    def looks_up(self, way: Path_) -> tuple[str, ...]:
+        """The look-up that the template at this part is, if it is nothing else."""
+        template = self._template_at(way)
+        return (template.way or ()) if template else ()
 
     def _text(self, text: str) -> None:
         if not is_template(text):
@@ -119,13 +183,17 @@ class _Cell:
             self.template = compile_template(text)
         except BadTemplate as error:
             self._work.problem(self._work.document.place(self.way), str(error))
+            self.broken = True
             return
+        self.live = True
         self.reads = self.template.reads
         self._make = self.template.render
 
     def _parts(self, cells: Sequence[_Cell], build: Callable[[list[Any]], Any]) -> None:
         self.reads = frozenset().union(*(cell.reads for cell in cells))
-        if self.reads:
+        self.broken = any(cell.broken for cell in cells)
+        self.live = any(cell.live for cell in cells)
+        if self.live:
             self._make = lambda scope: build([cell.render(scope) for cell in cells])
 
     def _template_at(self, way: Path_) -> Template | None:
@@ -147,42 +215,63 @@ class _Item:
         self.work = work
         self.way: Path_ = ("jobs", number)
         self.data: dict[str, Any] = work.document.data["jobs"][number]
+        said = len(work.problems)
         self.axes = self._axes()
+        self.whole = len(work.problems) == said
         self.cells = self._cells()
         self.name = _Cell(work, self.data["name"], (*self.way, "name")) if "name" in self.data else None
+        self._read_by_files: set[str] = set()
+        self._all_files_read = True
+        self._keys: dict[str, frozenset[str]] = {}
         self._memo: dict[tuple[str, Combination], Any] = {}
         self._positions = {axis.name: number for number, axis in enumerate(self.axes)}
-        self.unread = self._unread_by_request()
 
-    def drafts(self, most: int) -> Iterator[Draft]:
+    def drafts(self, most: int) -> list[Draft]:
+        """None where an axis is missing: all that reads it would only be wrong once more."""
+        if not self.whole:
+            return []
         zipped = self._zipped()
         try:
             total = count(self.axes, zipped)
-            exclude = self._exclude(zipped)
-            if total > most and not exclude:
-                raise SpecTrouble([Problem(self._place(), _too_many(total))])
-            chosen = combinations(self.axes, zipped, exclude)
         except BadAxis as error:
             self.work.problem(self._place("zip"), str(error))
-            return
-        for made, combination in enumerate(chosen):
-            if made >= most:
-                raise SpecTrouble([Problem(self._place(), _too_many(total))])
+            return []
+        self._bound(total, most)
+        too_many = self._too_many(total, most)
+        drafts: list[Draft] = []
+        for combination in combinations(self.axes, zipped, self._exclude(zipped)):
+            if len(drafts) >= most:
+                raise too_many
             if (draft := self._draft(combination)) is not None:
-                yield draft
+                drafts.append(draft)
+        unread = self._unread_by_request()
+        return [replace(draft, unread=unread) for draft in drafts] if unread else drafts
+
+    def _bound(self, total: int, most: int) -> None:
+        entries = len(self.data.get("exclude", []))
+        if total > most and not entries:
+            raise self._too_many(total, most)
+        if total > MOST_COMBINATIONS or total * entries > MOST_TESTS:
+            message = f"{total:,} combinations, each held against {entries:,} of exclude: too many to look at"
+            raise SpecTrouble([Problem(self._place("matrix"), message)])
+
+    def _too_many(self, total: int, most: int) -> SpecTrouble:
+        limit = self.work.document.data.get("max_jobs", MAX_JOBS)
+        message = f"{limit - most + total:,} jobs, more than the {limit:,} that max_jobs allows"
+        return SpecTrouble([Problem(self._place(), message)])
 
     def _axes(self) -> list[Axis]:
         made = []
         for name, value in self.data.get("matrix", {}).items():
             way = (*self.way, "matrix", name)
             try:
-                if name in self.work.vars:
+                if name in self.work.vars or name in self.work.broken:
                     raise BadAxis(f"the axis {name} has the name of a var")
                 made.append(self._axis(name, value, way))
             except BadAxis as error:
-                self.work.problem(self.work.document.place((*way, *error.way)), str(error))
+                self.work.problem(error.place or self.work.document.place((*way, *error.way)), str(error))
             except BadTemplate as error:
-                self.work.problem(self.work.document.place(way), str(error))
+                self.work.blame(error, self.work.document.place(error.way or way))
         return made
 
     def _axis(self, name: str, value: Any, way: Path_) -> Axis:
@@ -191,13 +280,25 @@ class _Item:
             values = [_Cell(self.work, item, (*way, at)).render(self.work.vars) for at, item in enumerate(value)]
             axis = Axis(name, values, lambda number, rest: document.place((*way, number, *rest)))
         elif "range" in value:
-            bounds = _Cell(self.work, value["range"], (*way, "range")).render(self.work.vars)
-            axis = Axis(name, range_values(bounds), lambda number, rest: document.place((*way, "range")))
+            axis = Axis(name, range_values(value["range"]), lambda number, rest: document.place((*way, "range")))
         else:
-            axis = self.work.sources(name, _Cell(self.work, value, way).render(self.work.vars), way)
-        if name == "seed" and any(type(seed) is int and seed == 0 for seed in axis.values):
-            raise BadAxis("0 in a seed axis: at the API 0 means a random seed, so the job could not be repeated")
+            read = self.work.sources(name, _Cell(self.work, value, way).render(self.work.vars), way)
+            axis = replace(read, values=[self._filed(read, number) for number in range(len(read.values))])
+        if name == "seed":
+            _no_zero(axis)
         return axis
+
+    def _filed(self, axis: Axis, number: int) -> dict[str, Any]:
+        """A value read from files; its texts are templates as those in the spec are."""
+        value: dict[str, Any] = dict(axis.values[number])
+        for name, text in value.items():
+            if not isinstance(text, str) or not is_template(text):
+                continue
+            try:
+                value[name] = compile_template(text).render(self.work.vars)
+            except BadTemplate as error:
+                raise BadAxis(str(error), place=axis.locate(number, (name,))) from None
+        return value
 
     def _cells(self) -> dict[str, _Cell]:
         """Field by field, the request's over the defaults'; `extra` under names no field has."""
@@ -217,37 +318,39 @@ class _Item:
                 self.work.problem(self.work.document.place((*self.way, "zip", number)), self._no_axis(name))
         return [name for name in zipped if name in self._positions]
 
-    def _exclude(self, zipped: Sequence[str]) -> list[dict[str, Any]]:
-        entries: list[dict[str, Any]] = self.data.get("exclude", [])
-        sound = []
-        for number, raw in enumerate(entries):
-            way = (*self.way, "exclude", number)
-            entry = _Cell(self.work, raw, way).render(self.work.vars)
-            unknown = [name for name in entry if name not in self._positions]
-            for name in unknown:
-                self.work.problem(self.work.document.place((*way, name), of_key=True), self._no_axis(name))
-            if not unknown and not self._removes(entry, zipped):
-                self.work.problem(self.work.document.place(way), f"exclude {entry} removes nothing")
-            elif not unknown:
-                sound.append(entry)
-        return sound
+    def _exclude(self, zipped: Sequence[str]) -> list[Excluded]:
+        found = (self._excluded(raw, number, zipped) for number, raw in enumerate(self.data.get("exclude", [])))
+        return [excluded for excluded in found if excluded is not None]
 
-    def _removes(self, entry: Mapping[str, Any], zipped: Sequence[str]) -> bool:
-        """Whether any combination matches: of the named axes alone, the others cannot matter."""
-        named = [axis for axis in self.axes if axis.name in entry]
-        rows = combinations(named, [name for name in zipped if name in entry], [])
-        return any(
-            matches(entry, {axis.name: axis.values[at] for axis, at in zip(named, row, strict=True)}) for row in rows
-        )
+    def _excluded(self, raw: Mapping[str, Any], number: int, zipped: Sequence[str]) -> Excluded | None:
+        way = (*self.way, "exclude", number)
+        unknown = [name for name in raw if name not in self._positions]
+        for name in unknown:
+            self.work.problem(self.work.document.place((*way, name), of_key=True), self._no_axis(name))
+        if unknown:
+            return None
+        try:
+            entry = _Cell(self.work, raw, way).render(self.work.vars)
+        except BadTemplate as error:
+            self.work.blame(error, self.work.document.place(error.way or way))
+            return None
+        excluded = understand(entry, self.axes)
+        if not removes(excluded, self.axes, zipped):
+            self.work.problem(self.work.document.place(way), f"exclude {shown(entry)} removes nothing")
+            return None
+        return excluded
 
     def _no_axis(self, name: str) -> str:
         near = get_close_matches(name, self._positions, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._positions) or 'none'}"
-        return f"there is no axis {name!r}; {hint}"
+        return f"there is no axis {shown(name)}; {hint}"
 
     def _unread_by_request(self) -> tuple[str, ...]:
         """Axes that no field reads; an error at once where the name does not read them either."""
-        read = frozenset().union(*(cell.reads for cell in self.cells.values()))
+        cells = [*self.cells.values(), *([self.name] if self.name else [])]
+        if not self._all_files_read or any(cell.broken for cell in cells):
+            return ()
+        read = frozenset().union(self._read_by_files, *(cell.reads for cell in self.cells.values()))
         named = self.name.reads if self.name else frozenset()
         for axis in self._positions:
             if axis not in read | named:
@@ -256,70 +359,106 @@ class _Item:
         return tuple(axis for axis in self._positions if axis not in read)
 
     def _draft(self, combination: Combination) -> Draft | None:
-        scope = dict(self.work.vars)
-        scope |= {axis.name: axis.values[at] for axis, at in zip(self.axes, combination, strict=True)}
-        labels = {axis.name: axis.label(at) for axis, at in zip(self.axes, combination, strict=True)}
         at_values = {axis.name: (axis, at) for axis, at in zip(self.axes, combination, strict=True)}
+        scope = ChainMap({name: axis.values[at] for name, (axis, at) in at_values.items()}, self.work.vars)
+        labels = {name: axis.label(at) for name, (axis, at) in at_values.items()}
         name = self._name(scope, labels, combination)
-        rendered = {field: self._render(field, combination, scope, name, at_values) for field in self.cells}
+        rendered = {}
+        for field_, cell in self.cells.items():
+            try:
+                rendered[field_] = self._render(field_, cell, combination, scope)
+            except BadTemplate as error:
+                self.work.blame(error, self._blamed(error, cell, at_values), name)
         if name is None:
             return None
-        request = {field: value for field, value in rendered.items() if not field.startswith("extra.")}
-        extra = {field[6:]: value for field, value in rendered.items() if field.startswith("extra.")}
 
         def locate(way: Path_) -> Place:
             cell = self.cells.get(str(way[0])) if way else None
-            return cell.place(way[1:], at_values) if cell else self._place()
+            return cell.place(way[1:], at_values) if cell else self._place("request")
 
-        return Draft(name, request, extra, labels, self.unread, self._place("name"), locate)
+        return Draft(
+            name=name,
+            request={field_: value for field_, value in rendered.items() if not field_.startswith("extra.")},
+            extra={field_[6:]: value for field_, value in rendered.items() if field_.startswith("extra.")},
+            axes=labels,
+            unread=(),
+            broken=frozenset(self.cells.keys() - rendered.keys()),
+            place=self._place("name"),
+            locate=locate,
+        )
+
+    def _blamed(self, error: BadTemplate, cell: _Cell, axes: Mapping[str, tuple[Axis, int]]) -> Place:
+        """The row that lacks what its neighbours have; else, as for a slip of the pen, the template."""
+        way = error.way or cell.way
+        inner = way[len(cell.way) :]
+        name, *rest = (*cell.looks_up(inner), "")
+        if name in axes and rest[0] not in self._keys_of(axes[name][0]):
+            return self.work.document.place(way)
+        return cell.place(inner, axes)
+
+    def _keys_of(self, axis: Axis) -> frozenset[str]:
+        if axis.name not in self._keys:
+            rows = (value for value in axis.values if isinstance(value, dict))
+            self._keys[axis.name] = frozenset(key for row in rows for key in row)
+        return self._keys[axis.name]
 
     def _name(self, scope: Mapping[str, Any], labels: Mapping[str, Any], combination: Combination) -> str | None:
         if self.name is None:
-            return "-".join(str(label) for label in labels.values()) or "job"
+            return unicodedata.normalize("NFC", "-".join(str(label) for label in labels.values()).strip()) or "job"
         try:
-            value = self._memoised("name", self.name, combination, scope)
+            value = text_of(self._memoised("name", self.name, combination, scope))
         except BadTemplate as error:
-            self.work.problem(self.work.document.place(self.name.way), str(error))
+            self.work.blame(error, self.work.document.place(self.name.way))
             return None
-        return unicodedata.normalize("NFC", str(value).strip())
+        return unicodedata.normalize("NFC", value.strip())
 
-    def _render(
-        self,
-        field: str,
-        combination: Combination,
-        scope: Mapping[str, Any],
-        name: str | None,
-        at_values: Mapping[str, tuple[Axis, int]],
-    ) -> Any:
-        cell = self.cells[field]
-        try:
-            value = self._memoised(field, cell, combination, scope)
-            return self._prompt_file(value, cell, scope) if field == "prompt" else value
-        except (BadTemplate, ValueError) as error:
-            self.work.problem(cell.place((), at_values), str(error), name)
-            return None
-
-    def _prompt_file(self, value: Any, cell: _Cell, scope: Mapping[str, Any]) -> Any:
-        if not isinstance(value, dict) or "file" not in value:
+    def _render(self, name: str, cell: _Cell, combination: Combination, scope: Mapping[str, Any]) -> Any:
+        value = self._memoised(name, cell, combination, scope)
+        if name != "prompt" or not isinstance(value, dict) or "file" not in value:
             return value
-        text = self.work.read_text(str(value["file"]))
-        return compile_template(text).render(scope) if is_template(text) else text
+        try:
+            return self._file_text(str(value["file"]), scope)
+        except BadTemplate as error:
+            self._all_files_read = False
+            error.way = (*cell.way, "file")
+            raise
 
-    def _memoised(self, field: str, cell: _Cell, combination: Combination, scope: Mapping[str, Any]) -> Any:
+    def _file_text(self, source: str, scope: Mapping[str, Any]) -> str:
+        """What a prompt file says for this job. Raises BadTemplate."""
+        try:
+            text = self.work.text(source)
+            if not is_template(text):
+                return text
+            template = compile_template(text)
+            if template.reads & self.work.broken:
+                raise AlreadySaid
+            self._read_by_files |= template.reads
+            return text_of(template.render(scope))
+        except AlreadySaid:
+            raise
+        except BadTemplate as error:
+            raise BadTemplate(f"in the prompt file {shown(source)}: {error}") from None
+        except ValueError as error:
+            raise BadTemplate(f"the prompt file {shown(source)} {error}") from None
+
+    def _memoised(self, name: str, cell: _Cell, combination: Combination, scope: Mapping[str, Any]) -> Any:
         """A field is rendered once for each combination of the axes that it reads."""
         if not cell.reads:
             return cell.render(scope)
         read = tuple(at for axis, at in zip(self.axes, combination, strict=True) if axis.name in cell.reads)
-        if (field, read) not in self._memo:
-            self._memo[field, read] = cell.render(scope)
-        return self._memo[field, read]
+        if (name, read) not in self._memo:
+            self._memo[name, read] = cell.render(scope)
+        return self._memo[name, read]
 
     def _place(self, inner: str | None = None) -> Place:
         return self.work.document.place((*self.way, inner) if inner else self.way)
 
 
-def _too_many(total: int) -> str:
-    return f"{total:,} jobs; more than max_jobs allows ({MAX_JOBS:,} unless the spec says otherwise)"
+def _no_zero(axis: Axis) -> None:
+    zero = next((number for number, seed in enumerate(axis.values) if type(seed) in (int, float) and seed == 0), None)
+    if zero is not None:
+        message = "0 in a seed axis: at the API 0 means a random seed, so the job could not be repeated"
+        raise BadAxis(message, place=axis.locate(zero, ()))
 
 
 def _dig(data: Any, way: Path_) -> Any:

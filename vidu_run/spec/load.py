@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-from vidu_run.errors import Place, Problem, SpecTrouble
-from vidu_run.frames import BadFrame, inside, measure
+from vidu_run.errors import Problem, SpecTrouble
+from vidu_run.frames import BadFrame, inside, measure, small_text
 from vidu_run.job import Image, Job, Link
 from vidu_run.key import key_of, plain
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import local_like, provider, request_schema, schema_file
 from vidu_run.providers.pricing import credits_for, prices
 from vidu_run.providers.rules import Provider
-from vidu_run.spec.axes import Axis, BadAxis
 from vidu_run.spec.check import (
     Finding,
     ImageRules,
@@ -29,14 +29,21 @@ from vidu_run.spec.check import (
     structure,
 )
 from vidu_run.spec.expand import Draft, expand
-from vidu_run.spec.read import Path_, read_yaml
+from vidu_run.spec.read import read_yaml
+from vidu_run.spec.sources import FileAxes
+from vidu_run.spec.words import one_line, shown
 
 LOCAL = "local"
 LOCAL_RULES = "octopusx"
 """Whose rules the local API follows where a spec names no other provider."""
 
 MOST_PROMPT_FILE = 1 << 20
-SIGNATURES = ("signature", "x-amz-signature", "sig", "expires", "x-goog-signature", "key-pair-id", "token")
+SIGNING = ("sig", "sign", "expires", "token", "key-pair-id", "policy")
+"""Names of query parameters that come and go with a signed link, beside all that hold `signature` or `credential`."""
+
+MOST_HINTS = 20
+MOST_NEIGHBOURS = 1_000
+"""Likely names are looked for so many times, among so many files: each look reads a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +75,25 @@ class _Gathering:
     folder: Path
     problems: list[Problem] = field(default_factory=list)
     frames: dict[str, Image | str] = field(default_factory=dict)
+    hints: int = MOST_HINTS
 
 
 def load(path: Path, provider_name: str | None = None, settings: Mapping[str, Any] | None = None) -> Spec:
     """Raises SpecTrouble with every problem of the spec, or UnknownProvider for `provider_name`."""
-    shown = path.as_posix()
-    document = read_yaml(path, shown)
-    problems = [*document.problems, *structure(document, _spec_schema())]
-    if problems:
+    document = read_yaml(path, path.as_posix())
+    told = {problem.place for problem in document.problems}
+    shape = structure(document, _spec_schema())
+    if problems := [*document.problems, *(problem for problem in shape if problem.place not in told)]:
         raise SpecTrouble(fold(problems))
-    home = document.data.get("provider", LOCAL)
+    data = plain(document.data)
+    home = data.get("provider", LOCAL)
     chosen = choose_provider(home, provider_name)
-    drafts, problems = expand(document, _no_sources, lambda source: _prompt_text(path.parent, source), settings or {})
+    sources = FileAxes(path.parent, document)
+    drafts, problems = expand(document, sources, lambda source: _prompt_text(path.parent, source), settings or {})
     gathering = _Gathering(chosen, path.parent, problems)
     jobs = _checked(drafts, gathering)
     if gathering.problems:
         raise SpecTrouble(fold(gathering.problems))
-    data = document.data
     return Spec(
         path=path,
         provider=chosen,
@@ -112,20 +121,9 @@ def _spec_schema() -> dict[str, Any]:
     return schema
 
 
-def _no_sources(name: str, source: Mapping[str, Any], way: Path_) -> Axis:
-    raise BadAxis(f"the axis {name} is read from files, which this version does not do yet")
-
-
 def _prompt_text(folder: Path, source: str) -> str:
-    try:
-        path = inside(folder, source)
-        if path.stat().st_size > MOST_PROMPT_FILE:
-            raise ValueError(f"the prompt file {source} is too large")
-        return path.read_text(encoding="utf-8")
-    except BadFrame as error:
-        raise ValueError(f"the prompt file {source} {error}") from None
-    except OSError as error:
-        raise ValueError(f"the prompt file {source} cannot be read ({error.strerror})") from None
+    """Raises BadFrame, a sentence about the file."""
+    return small_text(inside(folder, source), MOST_PROMPT_FILE)
 
 
 def _checked(drafts: Sequence[Draft], work: _Gathering) -> list[Job]:
@@ -140,13 +138,13 @@ def _checked(drafts: Sequence[Draft], work: _Gathering) -> list[Job]:
         request = plain(draft.request)
         findings = checker.findings(request)
         images, image_problems = _images(request.get("images"), work)
-        findings += image_problems
+        findings += image_problems + checker.extra_findings(draft.extra)
+        request |= plain(draft.extra)
         if not findings:
             findings += image_findings(images, rules) + size_findings(request, images, rules)
         _report(draft, findings, work)
-        if findings:
+        if findings or draft.broken:
             continue
-        request |= plain(draft.extra)
         key = key_of(work.provider.name, request, images)
         credits = credits_for(work.provider, table, request)
         jobs.append(Job(draft.name, key, request, images, draft.axes, draft.place, credits))
@@ -157,6 +155,8 @@ def _checked(drafts: Sequence[Draft], work: _Gathering) -> list[Job]:
 
 def _report(draft: Draft, findings: Sequence[Finding], work: _Gathering) -> None:
     for way, message in findings:
+        if way and way[0] in draft.broken:
+            continue
         work.problems.append(Problem(draft.locate(way), message, draft.name))
 
 
@@ -186,31 +186,50 @@ def _image(source: str, work: _Gathering) -> Image | str:
 def _look_at(source: str, work: _Gathering) -> Image | str:
     if "://" in source:
         return _link(source)
+    if source.startswith("data:"):
+        return f"{shown(source)} is image data: put the image into a file beside the spec"
     try:
         return measure(inside(work.folder, source), source, work.provider.limits.file_bytes)
     except BadFrame as error:
-        return f"{source!r} {error}{_near_file(work.folder, source)}"
+        return f"{shown(source)} {error}{_near_file(work, source)}"
 
 
-def _near_file(folder: Path, source: str) -> str:
-    parent = (folder / source).parent
-    if (folder / source).exists() or not parent.is_dir() or not parent.resolve().is_relative_to(folder.resolve()):
+def _near_file(work: _Gathering, source: str) -> str:
+    """Costs a look into the folder, so only the first missing files get it."""
+    if work.hints <= 0:
         return ""
-    near = get_close_matches(Path(source).name, [file.name for file in parent.iterdir()], n=1)
-    return f"; did you mean {(Path(source).parent / near[0]).as_posix()!r}?" if near else ""
+    work.hints -= 1
+    try:
+        wanted = inside(work.folder, source)
+        if wanted.exists():
+            return ""
+        names = [file.name for file in islice(inside(work.folder, str(Path(source).parent)).iterdir(), MOST_NEIGHBOURS)]
+    except (OSError, BadFrame):
+        return ""
+    near = get_close_matches(wanted.name, names, n=1)
+    return f"; did you mean {shown((Path(source).parent / near[0]).as_posix())}?" if near else ""
 
 
 def _link(source: str) -> Link | str:
-    parts = urlsplit(source)
-    if parts.scheme != "https" or not parts.hostname:
-        return f"{source!r} is not an https URL"
-    if parts.username or parts.password:
+    try:
+        parts = urlsplit(source)
+        host = parts.hostname
+    except ValueError:
+        return f"{shown(source)} is not a URL"
+    if "@" in parts.netloc:
         return "an image URL with a user name or password in it: the spec is no place for a secret"
-    if any(pair.split("=")[0].lower() in SIGNATURES for pair in parts.query.split("&")):
-        return f"{source[:60]!r}… looks signed: it will expire, and each signature would be another job"
-    if not source.isascii() or not source.isprintable() or " " in source or '"' in source or "\\" in source:
-        return f"{source!r} holds characters that must be percent-encoded in a URL"
+    if parts.scheme != "https" or not host:
+        return f"{shown(source)} is not an https URL"
+    if any(_signs(name.lower()) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        bare = shown(parts._replace(query="", fragment="").geturl())
+        return f"{bare} with a query that looks signed: it will expire, and each signature would be another job"
+    if not source.isascii() or not source.isprintable() or any(char in source for char in ' "\\<>'):
+        return f"{shown(source)} holds characters that must be percent-encoded in a URL"
     return Link(source)
+
+
+def _signs(name: str) -> bool:
+    return name in SIGNING or "signature" in name or "credential" in name
 
 
 def _check_names(drafts: Sequence[Draft], work: _Gathering) -> None:
@@ -226,7 +245,7 @@ def _check_names(drafts: Sequence[Draft], work: _Gathering) -> None:
 def _same_name(first: Draft, second: Draft) -> str:
     differing = [axis for axis, label in second.axes.items() if first.axes.get(axis) != label]
     advice = f"; add {' or '.join('{{ ' + axis + ' }}' for axis in differing)} to it" if differing else ""
-    return f"the name {second.name!r} is also that of the job at {first.place}{advice}"
+    return f"the name {shown(second.name)} is also that of the job at {first.place}{advice}"
 
 
 def _check_keys(jobs: Sequence[Job], drafts: Sequence[Draft], work: _Gathering) -> None:
@@ -238,5 +257,6 @@ def _check_keys(jobs: Sequence[Job], drafts: Sequence[Draft], work: _Gathering) 
             continue
         axes = unread.get(job.name, ())
         why = f"no field of the request reads the axis {' or '.join(axes)}" if axes else "both ask for the same video"
-        place = Place(job.place.file, job.place.line, job.place.column)
-        work.problems.append(Problem(place, f"the same request as job {first.name} at {first.place}: {why}", job.name))
+        work.problems.append(
+            Problem(job.place, f"the same request as job {one_line(first.name)} at {first.place}: {why}", job.name)
+        )

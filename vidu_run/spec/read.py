@@ -1,7 +1,7 @@
 """A YAML file as plain data with the place of every value. It knows the traps of YAML, and nothing of specs.
 
-Scalars are JSON's: what is not a JSON number, true, false or null is text. Aliases, merges, tags, duplicate keys and
-several documents are refused before anything is built from them.
+Scalars are JSON's: what is not a JSON number, true, false or null is text. Anchors, aliases, merges, tags, duplicate
+keys and several documents are refused before anything is built from them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,16 @@ from vidu_run.errors import Place, Problem, SpecTrouble
 
 MOST_BYTES = 64 << 20
 MOST_DEPTH = 32
+MOST_NODES = 2_000_000
+"""Keys and values; each costs half a kilobyte while the file is read."""
+
+MOST_DIGITS = 300
+"""Of a whole number: beyond these a float cannot hold it, and Python refuses to print one of 4,300."""
+
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What YAML allows in no place; written as an escape in quotes it may stand in a text."""
+
 WORDS = {"true": True, "false": False, "null": None}
 CLOSED = frozenset({"provider", "model", "resolution"})
 """Keys whose values come from a list: a comment behind them cannot cut a text."""
@@ -52,6 +62,9 @@ def read_yaml(path: Path, shown: str) -> Document:
     """Raises SpecTrouble where the file is not one readable YAML document; lesser problems are gathered in it."""
     text = _text(path, shown)
     document = Document(shown)
+    if control := CONTROL.search(text):
+        line, column = text.count("\n", 0, control.start()) + 1, control.start() - text.rfind("\n", 0, control.start())
+        raise SpecTrouble([Problem(Place(shown, line, column), f"not YAML: the control character {control[0]!r}")])
     try:
         _guard(text, shown)
         node = yaml.compose(text, Loader=LOADER)
@@ -84,24 +97,31 @@ def _text(path: Path, shown: str) -> str:
 
 def _guard(text: str, shown: str) -> None:
     """One pass over the events, before anything is built: the C loader would crash on what this refuses."""
-    depth = documents = 0
+    depth = documents = nodes = 0
     for event in yaml.parse(text, Loader=LOADER):
         why = None
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             why = "a second document; a spec is one" if documents > 1 else None
-        elif isinstance(event, yaml.AliasEvent):
-            why = f"the alias *{event.anchor}: a spec has no aliases, use vars"
         elif isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             why = f"nested deeper than {MOST_DEPTH}" if depth > MOST_DEPTH else None
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        tag = getattr(event, "tag", None)
-        if why is None and tag is not None:
-            why = f"the tag {tag[:40]}: a spec has no tags"
-        if why:
+        nodes += isinstance(event, yaml.NodeEvent)
+        if why := why or _extra(event) or (f"more than {MOST_NODES:,} values" if nodes > MOST_NODES else None):
             raise SpecTrouble([Problem(_place(shown, event.start_mark), why)])
+
+
+def _extra(event: yaml.Event) -> str | None:
+    """What YAML reads in front of a value: the text `&c in the fog` would lose its first word to an anchor."""
+    if isinstance(event, yaml.AliasEvent):
+        return f"the alias *{_short(str(event.anchor))}: a spec has no aliases, use vars"
+    if tag := getattr(event, "tag", None):
+        return f"the tag {_short(tag)}: a spec has no tags"
+    if anchor := getattr(event, "anchor", None):
+        return f"the anchor &{_short(anchor)}: a spec has no anchors; a text that begins with & needs quotes"
+    return None
 
 
 class _Builder:
@@ -114,11 +134,20 @@ class _Builder:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, way)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*way, number)) for number, item in enumerate(node.value)]
+            return [self._item(item, (*way, number)) for number, item in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
         return self._scalar(node, way)
 
-    def _mapping(self, node: yaml.MappingNode, way: Path_) -> dict[str, Any]:
+    def _item(self, node: yaml.Node, way: Path_) -> Any:
+        if _is_blank(node):
+            self._problem(node, 'an item without a value; write null, or "" for an empty text')
+            return None
+        return self.value(node, way)
+
+    def _mapping(self, node: yaml.MappingNode, way: Path_) -> dict[str, Any] | None:
+        if any(isinstance(key, yaml.MappingNode) for key, _ in node.value):
+            self._problem(node, 'a template needs quotes: write "{{ … }}"')
+            return None
         built: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self._key(key_node)
@@ -127,7 +156,7 @@ class _Builder:
             here = (*way, key)
             if key in built:
                 first = self._document.keys[here]
-                self._problem(key_node, f"{key!r} is given twice, first in line {first.line}")
+                self._problem(key_node, f"{_short(key)!r} is given twice, first in line {first.line}")
                 continue
             self._document.keys[here] = _place(self._document.file, key_node.start_mark)
             if _is_blank(value_node):
@@ -138,9 +167,7 @@ class _Builder:
         return built
 
     def _key(self, node: yaml.Node) -> str | None:
-        if isinstance(node, yaml.MappingNode):
-            self._problem(node, 'a template needs quotes: write "{{ … }}"')
-        elif not isinstance(node, yaml.ScalarNode):
+        if not isinstance(node, yaml.ScalarNode):
             self._problem(node, "a key must be text")
         elif node.value == "<<":
             self._problem(node, "a merge key: a spec has no merges, use defaults")
@@ -155,16 +182,16 @@ class _Builder:
         if isinstance(value, str):
             self._check_cut(node, way)
         elif isinstance(value, float) and not math.isfinite(value):
-            self._problem(node, f"{node.value[:40]} is too large a number")
+            self._problem(node, f"{_short(node.value)} is too large a number")
+            return None
         return value
 
     def _check_cut(self, node: yaml.ScalarNode, way: Path_) -> None:
         rest = self._lines[node.end_mark.line][node.end_mark.column :] if node.end_mark.line < len(self._lines) else ""
         if rest.lstrip().startswith("#") and rest[:1].isspace() and (not way or way[-1] not in CLOSED):
-            shown = node.value if len(node.value) <= 40 else node.value[:39] + "…"
             self._problem(
                 node,
-                f"YAML reads this text as {shown!r} and drops what follows ` #`: put the text in quotes, "
+                f"YAML reads this text as {_short(node.value)!r} and drops what follows ` #`: put the text in quotes, "
                 "or the comment on a line of its own",
             )
 
@@ -178,8 +205,8 @@ def _is_blank(node: yaml.Node) -> bool:
 
 def _without_value(key: str, flow: bool | None) -> str:
     if flow:
-        return f"{key!r} is a key without a value: a text with a comma inside {{…}} needs quotes"
-    return f"{key!r} is a key without a value; write null to leave a field out"
+        return f"{_short(key)!r} is a key without a value: a text with a comma inside {{…}} needs quotes"
+    return f"{_short(key)!r} is a key without a value; write null to leave a field out"
 
 
 def json_scalar(text: str) -> Any:
@@ -191,8 +218,11 @@ def json_scalar(text: str) -> Any:
 
 
 def _integer(text: str) -> int | float:
-    """Beyond 4,300 digits Python refuses; such a number is no setting anyway."""
-    return int(text) if len(text) < 400 else math.inf
+    return int(text) if len(text) <= MOST_DIGITS else math.inf
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def _place(shown: str, mark: Any) -> Place:
@@ -200,7 +230,8 @@ def _place(shown: str, mark: Any) -> Place:
 
 
 def _yaml_words(error: yaml.MarkedYAMLError, text: str) -> str:
-    line = text.splitlines()[error.problem_mark.line] if error.problem_mark and text else ""
+    number = error.problem_mark.line if error.problem_mark else 0
+    line = next(islice(text.splitlines(), number, None), "")
     if re.search(r":\s+\{\{|-\s+\{\{", line):
         return 'a template needs quotes: write "{{ … }}"'
     return f"not YAML: {error.problem or error.context}"

@@ -1,24 +1,36 @@
 """Templates: Jinja's syntax, an allow-list of what may stand in it, each string rendered once.
 
-A sandbox bounds neither time nor memory, so there is nothing to loop with and nothing to call: names, attributes,
-items, constants, conditions, tests, `~ + -` and a few filters.
+A sandbox bounds neither time nor memory, so there is nothing to loop with and nothing to call: names, keys of
+mappings, items, constants, conditions, tests, `~ + -` and a few filters. What comes out is a value of JSON.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
+import jinja2
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
-from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MOST_TEXT = 20_000
 """Characters of a template, and of what one renders to; prompts end at 5,000."""
+
+MOST_NEIGHBOURS = 200
+"""Names among which a likely one is looked for."""
+
+MOST_NODES = 1_000
+MOST_DEPTH = 40
+MOST_BITS = 1_000
+"""Of a template's parsed form, and of a whole number it computes: what the compiler and JSON can take."""
 
 ALLOWED = (
     nodes.Template,
@@ -47,34 +59,102 @@ SINGLE = re.compile(r"\s*\{\{-?(?P<expression>.*?)-?\}\}\s*", re.DOTALL)
 TESTS = frozenset({"defined", "undefined", "none", "eq", "ne", "lt", "le", "gt", "ge", "in", "odd", "even"})
 
 
+Way = tuple[str | int, ...]
+
+
 class BadTemplate(ValueError):
-    """A sentence about one template."""
+    """A sentence about one template; `way` leads to where it stands, once somebody knows."""
+
+    way: Way | None = None
 
 
 def _pad(value: Any, width: int = 2) -> str:
     if not 0 <= width <= 20:
         raise BadTemplate("pad takes a width from 0 to 20")
-    return str(value).zfill(width)
+    return text_of(value).zfill(width)
+
+
+def _int(value: Any, default: Any = None) -> Any:
+    """Jinja's own makes 0 of what is no number, and 0 is a seed that means random."""
+    for read in (int, lambda text: int(float(text))):
+        with suppress(TypeError, ValueError, OverflowError):
+            return read(value)
+    if default is None:
+        raise BadTemplate(f"{_short(value)} is no whole number")
+    return default
+
+
+def _round(value: float, digits: int = 0) -> float:
+    """Jinja's own computes 10**digits, whatever the digits."""
+    if not 0 <= digits <= 10:
+        raise BadTemplate("round takes 0 to 10 digits")
+    return round(float(value), digits)
 
 
 def _slug(value: Any) -> str:
-    return re.sub(r"[^\w]+", "-", str(value).lower()).strip("-_")
+    return re.sub(r"[^\w]+", "-", text_of(value).lower()).strip("-_")
 
 
 def _stem(value: Any) -> str:
-    return PurePosixPath(str(value)).stem
+    return PurePosixPath(text_of(value)).stem
 
 
 def _name(value: Any) -> str:
-    return PurePosixPath(str(value)).name
+    return PurePosixPath(text_of(value)).name
 
 
-OWN_FILTERS: dict[str, Callable[..., Any]] = {"pad": _pad, "slug": _slug, "stem": _stem, "name": _name}
-FILTERS = frozenset({"default", "lower", "upper", "title", "trim", "int", "round"}) | frozenset(OWN_FILTERS)
+OWN_FILTERS: dict[str, Callable[..., Any]] = {
+    "int": _int,
+    "name": _name,
+    "pad": _pad,
+    "round": _round,
+    "slug": _slug,
+    "stem": _stem,
+}
+FILTERS = frozenset({"default", "lower", "upper", "title", "trim"}) | frozenset(OWN_FILTERS)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Knows the keys of mappings and no attribute of any Python object; adds numbers and texts, within bounds."""
+
+    intercepted_binops = frozenset("+-")
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.getitem(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, Undefined):
+            str(obj)  # raises: what is missing has no parts
+        with suppress(LookupError, TypeError):
+            return obj[argument]
+        return self.undefined(obj=obj, name=argument)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if isinstance(left, str) and isinstance(right, str) and operator == "+":
+            return left + right if len(left) + len(right) <= MOST_TEXT else _too_long()
+        if not (_is_number(left) and _is_number(right)):
+            raise BadTemplate(f"{operator} takes two numbers{' or two texts' if operator == '+' else ''}")
+        return left + right if operator == "+" else left - right
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def text_of(value: Any) -> str:
+    """How a value reads inside a text: as the spec would write it. Raises BadTemplate for what is no text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float | Undefined):
+        return str(value)
+    kind = {type(None): "null", list: "a list"}.get(type(value), "a mapping")
+    raise BadTemplate(f"{kind} cannot stand inside a text")
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    environment = _Sandbox(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=text_of, optimized=False
+    )
     environment.globals.clear()
     kept = {name: made for name, made in environment.filters.items() if name in FILTERS}
     environment.filters.clear()
@@ -99,17 +179,33 @@ class Template:
     def render(self, scope: Mapping[str, Any]) -> Any:
         """The value: of its own type for one `{{ expression }}`, else text. Raises BadTemplate."""
         try:
-            value = self._render(scope)
+            value = self._render({name: scope[name] for name in self.reads if name in scope})
         except UndefinedError as error:
             raise BadTemplate(_undefined(error, scope)) from None
-        except (TemplateError, SecurityError, TypeError, ValueError, OverflowError) as error:
-            raise BadTemplate(f"{self.source!r}: {error}") from None
-        if isinstance(value, str):
-            if len(value) > MOST_TEXT:
-                raise BadTemplate(f"renders to more than {MOST_TEXT:,} characters")
-            if "{{" in value:
-                raise BadTemplate(f"still holds '{{{{' after rendering: {value[:60]!r}; a value is rendered once")
+        except (TemplateError, TypeError, ValueError, OverflowError) as error:
+            raise BadTemplate(f"{_short(self.source)}: {error}") from None
+        _check_value(value)
         return value
+
+
+def _check_value(value: Any) -> None:
+    if isinstance(value, str):
+        if len(value) > MOST_TEXT:
+            _too_long()
+        if "{{" in value:
+            raise BadTemplate(f"still holds '{{{{' after rendering: {_short(value)}; a value is rendered once")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BadTemplate("renders to a number that JSON does not know")
+    elif isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise BadTemplate("renders to a number too large")
+
+
+def _too_long() -> NoReturn:
+    raise BadTemplate(f"renders to more than {MOST_TEXT:,} characters")
+
+
+def _short(value: Any) -> str:
+    return repr(value) if len(repr(value)) <= 60 else repr(value)[:59] + "…"
 
 
 def is_template(text: str) -> bool:
@@ -122,31 +218,81 @@ def compile_template(text: str) -> Template:
     if len(text) > MOST_TEXT:
         raise BadTemplate(f"more than {MOST_TEXT:,} characters")
     try:
-        tree = ENVIRONMENT.parse(text)
-    except (TemplateSyntaxError, RecursionError) as error:
-        raise BadTemplate(f"template: {error}") from None
+        return _compiled(text)
+    except BadTemplate:
+        raise
+    except TemplateSyntaxError as error:
+        raise BadTemplate(f"template: {' '.join(str(error).split())[:200]}") from None
+    except RecursionError:
+        raise BadTemplate("a template nested too deeply") from None
+    except ValueError:  # Python's own, for a number of more than 4,300 digits
+        raise BadTemplate("a number too large") from None
+
+
+def _compiled(text: str) -> Template:
+    tree = ENVIRONMENT.parse(text)
     reads = frozenset(_check(tree))
     single = SINGLE.fullmatch(text)
     if single and _is_single(tree):
         return Template(text, reads, _way(tree), _expression(single["expression"]))
-    template = ENVIRONMENT.from_string(text)
-    return Template(text, reads, None, lambda scope: template.render(scope))
+    return Template(text, reads, None, _text(ENVIRONMENT.from_string(text)))
+
+
+def _text(template: jinja2.Template) -> Callable[[Mapping[str, Any]], str]:
+    def render(scope: Mapping[str, Any]) -> str:
+        pieces: list[str] = []
+        size = 0
+        for piece in template.generate(scope):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MOST_TEXT:
+                _too_long()
+        return "".join(pieces)
+
+    return render
 
 
 def _check(tree: nodes.Template) -> list[str]:
     names = []
-    for node in tree.find_all(nodes.Node):
+    for node in _nodes(tree):
         if not isinstance(node, ALLOWED):
             raise BadTemplate(f"{type(node).__name__.lower()} is not possible in a template: no loops, no calls")
         if isinstance(node, nodes.Name):
             names.append(node.name)
-        if isinstance(node, nodes.Filter) and node.name not in FILTERS:
-            raise BadTemplate(f"no filter {node.name!r}; there are {', '.join(sorted(FILTERS))}")
-        if isinstance(node, nodes.Test) and node.name not in TESTS:
-            raise BadTemplate(f"no test {node.name!r}")
-        if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
-            raise BadTemplate(f"no attribute {node.attr!r}")
+        if wrong := _unknown(node):
+            raise BadTemplate(wrong)
     return names
+
+
+def _nodes(tree: nodes.Template) -> Iterator[nodes.Node]:
+    """Every node, without recursion: `a.b.b.b…` is as deep as it is long."""
+    waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
+    seen = 0
+    while waiting:
+        node, depth = waiting.pop()
+        seen += 1
+        if depth > MOST_DEPTH or seen > MOST_NODES:
+            raise BadTemplate(
+                "a template nested too deeply" if depth > MOST_DEPTH else "a template with too many parts"
+            )
+        waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+        yield node
+
+
+def _unknown(node: nodes.Node) -> str | None:
+    if isinstance(node, nodes.Filter) and node.name not in FILTERS:
+        return f"no filter {_short(node.name)}; there are {', '.join(sorted(FILTERS))}"
+    if isinstance(node, nodes.Test) and node.name not in TESTS:
+        return f"no test {_short(node.name)}; there are {', '.join(sorted(TESTS))}"
+    if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
+        return f"no attribute {_short(node.attr)}"
+    if isinstance(node, nodes.CondExpr) and node.expr2 is None:
+        return "an if in one line needs its else"
+    if isinstance(node, nodes.Name) and node.name == "self":
+        return "no name 'self'"  # Jinja's own word for the template
+    if isinstance(node, nodes.Const) and isinstance(node.value, float) and not math.isfinite(node.value):
+        return "a number too large"
+    return None
 
 
 def _is_single(tree: nodes.Template) -> bool:
@@ -158,8 +304,13 @@ def _way(tree: nodes.Template) -> tuple[str, ...] | None:
     outputs = [child for part in tree.body for child in getattr(part, "nodes", [part])]
     node = next(o for o in outputs if not isinstance(o, nodes.TemplateData))
     steps: list[str] = []
-    while isinstance(node, nodes.Getattr):
-        steps.append(node.attr)
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        if isinstance(node, nodes.Getattr):
+            steps.append(node.attr)
+        elif isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            steps.append(node.arg.value)
+        else:
+            return None
         node = node.node
     return (node.name, *reversed(steps)) if isinstance(node, nodes.Name) else None
 
@@ -182,10 +333,18 @@ def _undefined(error: UndefinedError, scope: Mapping[str, Any]) -> str:
     words = str(error)
     missing = re.search(r"'([^']*)' is undefined|has no attribute '([^']*)'", words)
     name = (missing[1] or missing[2]) if missing else ""
-    inner = [key for value in scope.values() if isinstance(value, dict) for key in value]
-    near = get_close_matches(name, [*scope, *inner], n=1)
+    near = get_close_matches(name, _neighbours(scope), n=1) if len(name) < 80 else []
     if missing and missing[2]:
         words = f"there is no {name!r} in this value"
     elif missing:
         words = f"there is no variable or axis {name!r}"
     return words + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _neighbours(scope: Mapping[str, Any]) -> Iterator[str]:
+    """Names a slip of the pen may have meant: the nearest scope's first, and no more than a look costs."""
+    maps = scope.maps if isinstance(scope, ChainMap) else [scope]
+    for name, value in islice(chain.from_iterable(each.items() for each in maps), MOST_NEIGHBOURS):
+        yield name
+        if isinstance(value, dict):
+            yield from islice(value, MOST_NEIGHBOURS)

@@ -18,7 +18,13 @@ TYPES = {
 TEMPLATE = r"\{\{"
 """How the spec's schema says that a text must hold a template."""
 
+FORMS = {r"^https://[^\s]+$": "is not an https URL", r"\*|\{\{": "is no pattern: it needs a *"}
+"""What the patterns of the schemas mean."""
+
 CLEAR_ENOUGH = 80
+MOST_NAME = 120
+MOST_HINTS = 20
+"""For so many unknown fields of one mapping a likely one is looked for."""
 
 
 Error = Any
@@ -31,10 +37,8 @@ def describe(error: Error, subject: str, model: str | None = None) -> str:
     of_model = f" for {model}" if model and subject in ("duration", "resolution") else ""
     match error.validator:
         case "required":
-            missing = next(name for name in error.validator_value if name not in value)
-            return f"{missing} is missing"
-        case "additionalProperties":
-            return ""
+            names = missing(error)
+            return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
         case "enum" | "const":
             allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
             return f"{subject} {shown(value)} is not allowed{of_model} ({_choices(allowed)}){_near(value, allowed)}"
@@ -44,29 +48,45 @@ def describe(error: Error, subject: str, model: str | None = None) -> str:
             kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
             return f"{subject} must be {' or '.join(TYPES[kind] for kind in kinds)}, not {_kind(value)} {shown(value)}"
         case "minItems" | "maxItems":
-            return f"{subject} has {len(value)} items ({_items(error.schema)})"
+            return f"{subject} has {_count(value, 'item', 'items')} ({_items(error.schema)})"
         case "maxLength":
             return f"{subject} has {len(value):,} characters, more than {error.validator_value:,}"
         case "minLength":
             return f"{subject} is empty"
         case "minProperties" | "maxProperties":
-            return f"{subject} has {len(value)} entries"
+            return f"{subject} has {_count(value, 'entry', 'entries')} ({_items(error.schema)})"
+        case "not":
+            return f"{subject} {shown(value)} is not allowed"
+        case "uniqueItems":
+            return f"{subject} holds the same twice"
         case "pattern" if error.validator_value == TEMPLATE:
             return f'{subject} must be a value of its kind or a template "{{{{ … }}}}", not the text {shown(value)}'
         case "pattern":
-            return f"{subject} {shown(value)} does not have the form {error.validator_value}"
+            form = FORMS.get(error.validator_value, f"does not have the form {error.validator_value}")
+            return f"{subject} {shown(value)} {form}"
     return f"{subject}: {error.message[:200]}"
+
+
+def missing(error: Error) -> list[str]:
+    """For a `required` error: the fields that are not there."""
+    return [name for name in error.validator_value if name not in error.instance]
 
 
 def unknown_fields(error: Error) -> list[tuple[str, str]]:
     """For an `additionalProperties` error: each field that is not known, with a hint."""
     known = error.schema.get("properties", {})
-    return [(name, _near(name, known)) for name in error.instance if name not in known]
+    unknown = [name for name in error.instance if name not in known]
+    return [(name, _near(name, known) if number < MOST_HINTS else "") for number, name in enumerate(unknown)]
 
 
 def shown(value: Any) -> str:
     text = repr(value) if isinstance(value, str) else _json_like(value)
     return text if len(text) <= CLEAR_ENOUGH else text[: CLEAR_ENOUGH - 1] + "…"
+
+
+def one_line(name: str) -> str:
+    """A name as it is, unless it could spoil a terminal or fill it."""
+    return name if name.isprintable() and len(name) <= MOST_NAME else shown(name)
 
 
 def _json_like(value: Any) -> str:
@@ -99,15 +119,19 @@ def _bounds(schema: dict[str, Any]) -> str:
     return f"at least {low}" if low is not None else f"at most {high}"
 
 
+def _count(value: Sequence[Any], one: str, many: str) -> str:
+    return f"{len(value)} {one if len(value) == 1 else many}"
+
+
 def _items(schema: dict[str, Any]) -> str:
-    low, high = schema.get("minItems"), schema.get("maxItems")
+    low, high = (schema.get(f"{end}Items", schema.get(f"{end}Properties")) for end in ("min", "max"))
     if low == high:
         return f"exactly {low}"
     return f"at least {low}" if high is None else f"at most {high}"
 
 
 def _near(value: Any, known: Iterable[Any]) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > CLEAR_ENOUGH:
         return ""
     near = get_close_matches(value, [item for item in known if isinstance(item, str)], n=1)
     return f"; did you mean {near[0]}?" if near else ""
