@@ -21,7 +21,7 @@ from vidu_run.errors import SpecTrouble
 from vidu_run.job import Frame
 from vidu_run.key import new_marker
 from vidu_run.providers.catalogue import UnknownProvider
-from vidu_run.spec.check import body_size, validator
+from vidu_run.spec.check import body_size, name_finding, validator
 from vidu_run.spec.load import Spec, load
 
 IMAGES = ["frames/a.png", "frames/b.png"]
@@ -777,3 +777,8 @@ def test_thousands_of_missing_frames_are_told_in_seconds(frames: Folder) -> None
     assert len(told) == 5000
     assert "did you mean" in told[0]
     assert "did you mean" not in told[-1]
+
+
+def test_a_folder_called_like_a_video_would_stand_in_the_way_of_one() -> None:
+    assert name_finding("x.mp4/y") is not None
+    assert name_finding("x/y") is None

@@ -39,7 +39,20 @@ FLOORS: list[tuple[str, list[str]]] = [
             "config",
         ],
     ),
-    ("specs", ["spec.expand", "spec.check", "spec.sources", "spec.load", "show", "starter", "spend"]),
+    (
+        "specs",
+        [
+            "spec.cell",
+            "spec.item",
+            "spec.expand",
+            "spec.check",
+            "spec.sources",
+            "spec.load",
+            "show",
+            "starter",
+            "spend",
+        ],
+    ),
     (
         "local",
         [

@@ -197,6 +197,8 @@ def name_finding(name: str) -> str | None:
         return f"the name {shown(name)} holds {bad!r}, which not every file system takes"
     if any(len(part.encode()) > LONGEST_PART for part in parts):
         return f"the name {shown(name)} has a part of more than {LONGEST_PART} bytes, too long for a file"
+    if any(part.casefold().endswith((".mp4", ".part")) for part in parts[:-1]):
+        return f"the name {shown(name)} has a folder that is called like a video"
     if parts[0].casefold() == "earlier" or any(part.split(".")[0].lower() in RESERVED for part in parts):
         return f"the name {shown(name)} is reserved"
     return None

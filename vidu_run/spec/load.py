@@ -28,7 +28,8 @@ from vidu_run.spec.check import (
     size_findings,
     structure,
 )
-from vidu_run.spec.expand import Draft, expand
+from vidu_run.spec.expand import expand
+from vidu_run.spec.item import Draft
 from vidu_run.spec.read import read_yaml
 from vidu_run.spec.sources import FileAxes
 from vidu_run.spec.words import one_line, shown
@@ -71,7 +72,10 @@ class Spec:
 
 @dataclass(slots=True)
 class _Gathering:
+    """`rules` is the name of the provider whose rules the requests are held against."""
+
     provider: Provider
+    rules: str
     folder: Path
     problems: list[Problem] = field(default_factory=list)
     frames: dict[str, Image | str] = field(default_factory=dict)
@@ -90,7 +94,8 @@ def load(path: Path, provider_name: str | None = None, settings: Mapping[str, An
     chosen = choose_provider(home, provider_name)
     sources = FileAxes(path.parent, document)
     drafts, problems = expand(document, sources, lambda source: _prompt_text(path.parent, source), settings or {})
-    gathering = _Gathering(chosen, path.parent, problems)
+    rules = LOCAL_RULES if home == chosen.name == LOCAL else home if chosen.name == LOCAL else chosen.name
+    gathering = _Gathering(chosen, rules, path.parent, problems)
     jobs = _checked(drafts, gathering)
     if gathering.problems:
         raise SpecTrouble(fold(gathering.problems))
@@ -127,7 +132,7 @@ def _prompt_text(folder: Path, source: str) -> str:
 
 
 def _checked(drafts: Sequence[Draft], work: _Gathering) -> list[Job]:
-    checker = RequestChecker(request_schema(work.provider), work.provider.name)
+    checker = RequestChecker(request_schema(work.provider), work.rules)
     limits = work.provider.limits
     rules = ImageRules(
         limits.aspect_min, limits.aspect_max, limits.closeness_min, limits.closeness_max, limits.body_bytes

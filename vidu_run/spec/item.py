@@ -1,0 +1,301 @@
+"""One entry of `jobs`: its axes, its request laid over the defaults, and the drafts they make."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
+
+from vidu_run.errors import Place, Problem, SpecTrouble
+from vidu_run.spec.axes import (
+    MOST_COMBINATIONS,
+    MOST_TESTS,
+    Axis,
+    BadAxis,
+    Combination,
+    Excluded,
+    combinations,
+    count,
+    range_values,
+    removes,
+    understand,
+)
+from vidu_run.spec.cell import AlreadySaid, Cell, Expansion
+from vidu_run.spec.read import Path_
+from vidu_run.spec.template import BadTemplate, compile_template, is_template, text_of
+from vidu_run.spec.words import shown
+
+MAX_JOBS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job rendered and not yet checked. `locate(way)` says where a part of its request stands in the spec.
+
+    `broken` are the fields that could not be rendered; what is wrong with them has been said.
+    """
+
+    name: str
+    request: dict[str, Any]
+    extra: dict[str, Any]
+    axes: dict[str, Any]
+    unread: tuple[str, ...]
+    broken: frozenset[str]
+    place: Place
+    locate: Callable[[Path_], Place]
+
+
+class Item:
+    """One entry of `jobs`: its axes and the cells of its request, laid over the defaults."""
+
+    def __init__(self, work: Expansion, number: int) -> None:
+        self.work = work
+        self.way: Path_ = ("jobs", number)
+        self.data: dict[str, Any] = work.document.data["jobs"][number]
+        said = len(work.problems)
+        self.axes = self._axes()
+        self.whole = len(work.problems) == said
+        self.cells = self._cells()
+        self.name = Cell(work, self.data["name"], (*self.way, "name")) if "name" in self.data else None
+        self._read_by_files: set[str] = set()
+        self._all_files_read = True
+        self._keys: dict[str, frozenset[str]] = {}
+        self._memo: dict[tuple[str, Combination], Any] = {}
+        self._positions = {axis.name: number for number, axis in enumerate(self.axes)}
+
+    def drafts(self, most: int) -> list[Draft]:
+        """None where an axis is missing: all that reads it would only be wrong once more."""
+        if not self.whole:
+            return []
+        zipped = self._zipped()
+        try:
+            total = count(self.axes, zipped)
+        except BadAxis as error:
+            self.work.problem(self._place("zip"), str(error))
+            return []
+        self._bound(total, most)
+        too_many = self._too_many(total, most)
+        drafts: list[Draft] = []
+        for combination in combinations(self.axes, zipped, self._exclude(zipped)):
+            if len(drafts) >= most:
+                raise too_many
+            if (draft := self._draft(combination)) is not None:
+                drafts.append(draft)
+        unread = self._unread_by_request()
+        return [replace(draft, unread=unread) for draft in drafts] if unread else drafts
+
+    def _bound(self, total: int, most: int) -> None:
+        entries = len(self.data.get("exclude", []))
+        if total > most and not entries:
+            raise self._too_many(total, most)
+        if total > MOST_COMBINATIONS or total * entries > MOST_TESTS:
+            message = f"{total:,} combinations, each held against {entries:,} of exclude: too many to look at"
+            raise SpecTrouble([Problem(self._place("matrix"), message)])
+
+    def _too_many(self, total: int, most: int) -> SpecTrouble:
+        limit = self.work.document.data.get("max_jobs", MAX_JOBS)
+        message = f"{limit - most + total:,} jobs, more than the {limit:,} that max_jobs allows"
+        return SpecTrouble([Problem(self._place(), message)])
+
+    def _axes(self) -> list[Axis]:
+        made = []
+        for name, value in self.data.get("matrix", {}).items():
+            way = (*self.way, "matrix", name)
+            try:
+                if name in self.work.vars or name in self.work.broken:
+                    raise BadAxis(f"the axis {name} has the name of a var")
+                made.append(self._axis(name, value, way))
+            except BadAxis as error:
+                self.work.problem(error.place or self.work.document.place((*way, *error.way)), str(error))
+            except BadTemplate as error:
+                self.work.blame(error, self.work.document.place(error.way or way))
+        return made
+
+    def _axis(self, name: str, value: Any, way: Path_) -> Axis:
+        document = self.work.document
+        if isinstance(value, list):
+            values = [Cell(self.work, item, (*way, at)).render(self.work.vars) for at, item in enumerate(value)]
+            axis = Axis(name, values, lambda number, rest: document.place((*way, number, *rest)))
+        elif "range" in value:
+            axis = Axis(name, range_values(value["range"]), lambda number, rest: document.place((*way, "range")))
+        else:
+            read = self.work.sources(name, Cell(self.work, value, way).render(self.work.vars), way)
+            axis = replace(read, values=[self._filed(read, number) for number in range(len(read.values))])
+        if name == "seed":
+            _no_zero(axis)
+        return axis
+
+    def _filed(self, axis: Axis, number: int) -> dict[str, Any]:
+        """A value read from files; its texts are templates as those in the spec are."""
+        value: dict[str, Any] = dict(axis.values[number])
+        for name, text in value.items():
+            if not isinstance(text, str) or not is_template(text):
+                continue
+            try:
+                value[name] = compile_template(text).render(self.work.vars)
+            except BadTemplate as error:
+                raise BadAxis(str(error), place=axis.locate(number, (name,))) from None
+        return value
+
+    def _cells(self) -> dict[str, Cell]:
+        """Field by field, the request's over the defaults'; `extra` under names no field has."""
+        found: dict[str, Cell] = {}
+        for name, value in self.work.document.data.get("defaults", {}).items():
+            found[name] = Cell(self.work, value, ("defaults", name))
+        for name, value in self.data["request"].items():
+            found[name] = Cell(self.work, value, (*self.way, "request", name))
+        for name, value in self.data.get("extra", {}).items():
+            found[f"extra.{name}"] = Cell(self.work, value, (*self.way, "extra", name))
+        return found
+
+    def _zipped(self) -> list[str]:
+        zipped: list[str] = self.data.get("zip", [])
+        for number, name in enumerate(zipped):
+            if name not in self._positions:
+                self.work.problem(self.work.document.place((*self.way, "zip", number)), self._no_axis(name))
+        return [name for name in zipped if name in self._positions]
+
+    def _exclude(self, zipped: Sequence[str]) -> list[Excluded]:
+        found = (self._excluded(raw, number, zipped) for number, raw in enumerate(self.data.get("exclude", [])))
+        return [excluded for excluded in found if excluded is not None]
+
+    def _excluded(self, raw: Mapping[str, Any], number: int, zipped: Sequence[str]) -> Excluded | None:
+        way = (*self.way, "exclude", number)
+        unknown = [name for name in raw if name not in self._positions]
+        for name in unknown:
+            self.work.problem(self.work.document.place((*way, name), of_key=True), self._no_axis(name))
+        if unknown:
+            return None
+        try:
+            entry = Cell(self.work, raw, way).render(self.work.vars)
+        except BadTemplate as error:
+            self.work.blame(error, self.work.document.place(error.way or way))
+            return None
+        excluded = understand(entry, self.axes)
+        if not removes(excluded, self.axes, zipped):
+            self.work.problem(self.work.document.place(way), f"exclude {shown(entry)} removes nothing")
+            return None
+        return excluded
+
+    def _no_axis(self, name: str) -> str:
+        near = get_close_matches(name, self._positions, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._positions) or 'none'}"
+        return f"there is no axis {shown(name)}; {hint}"
+
+    def _unread_by_request(self) -> tuple[str, ...]:
+        """Axes that no field reads; an error at once where the name does not read them either."""
+        cells = [*self.cells.values(), *([self.name] if self.name else [])]
+        if not self._all_files_read or any(cell.broken for cell in cells):
+            return ()
+        read = frozenset().union(self._read_by_files, *(cell.reads for cell in self.cells.values()))
+        named = self.name.reads if self.name else frozenset()
+        for axis in self._positions:
+            if axis not in read | named:
+                place = self.work.document.place((*self.way, "matrix", axis), of_key=True)
+                self.work.problem(place, f"no template reads the axis {axis}: it would only make the same jobs again")
+        return tuple(axis for axis in self._positions if axis not in read)
+
+    def _draft(self, combination: Combination) -> Draft | None:
+        at_values = {axis.name: (axis, at) for axis, at in zip(self.axes, combination, strict=True)}
+        scope = ChainMap({name: axis.values[at] for name, (axis, at) in at_values.items()}, self.work.vars)
+        labels = {name: axis.label(at) for name, (axis, at) in at_values.items()}
+        name = self._name(scope, labels, combination)
+        rendered = {}
+        for field_, cell in self.cells.items():
+            try:
+                rendered[field_] = self._render(field_, cell, combination, scope)
+            except BadTemplate as error:
+                self.work.blame(error, self._blamed(error, cell, at_values), name)
+        if name is None:
+            return None
+
+        def locate(way: Path_) -> Place:
+            cell = self.cells.get(str(way[0])) if way else None
+            return cell.place(way[1:], at_values) if cell else self._place("request")
+
+        return Draft(
+            name=name,
+            request={field_: value for field_, value in rendered.items() if not field_.startswith("extra.")},
+            extra={field_[6:]: value for field_, value in rendered.items() if field_.startswith("extra.")},
+            axes=labels,
+            unread=(),
+            broken=frozenset(self.cells.keys() - rendered.keys()),
+            place=self._place("name"),
+            locate=locate,
+        )
+
+    def _blamed(self, error: BadTemplate, cell: Cell, axes: Mapping[str, tuple[Axis, int]]) -> Place:
+        """The row that lacks what its neighbours have; else, as for a slip of the pen, the template."""
+        way = error.way or cell.way
+        inner = way[len(cell.way) :]
+        name, *rest = (*cell.looks_up(inner), "")
+        if name in axes and rest[0] not in self._keys_of(axes[name][0]):
+            return self.work.document.place(way)
+        return cell.place(inner, axes)
+
+    def _keys_of(self, axis: Axis) -> frozenset[str]:
+        if axis.name not in self._keys:
+            rows = (value for value in axis.values if isinstance(value, dict))
+            self._keys[axis.name] = frozenset(key for row in rows for key in row)
+        return self._keys[axis.name]
+
+    def _name(self, scope: Mapping[str, Any], labels: Mapping[str, Any], combination: Combination) -> str | None:
+        if self.name is None:
+            return unicodedata.normalize("NFC", "-".join(str(label) for label in labels.values()).strip()) or "job"
+        try:
+            value = text_of(self._memoised("name", self.name, combination, scope))
+        except BadTemplate as error:
+            self.work.blame(error, self.work.document.place(self.name.way))
+            return None
+        return unicodedata.normalize("NFC", value.strip())
+
+    def _render(self, name: str, cell: Cell, combination: Combination, scope: Mapping[str, Any]) -> Any:
+        value = self._memoised(name, cell, combination, scope)
+        if name != "prompt" or not isinstance(value, dict) or "file" not in value:
+            return value
+        try:
+            return self._file_text(str(value["file"]), scope)
+        except BadTemplate as error:
+            self._all_files_read = False
+            error.way = (*cell.way, "file")
+            raise
+
+    def _file_text(self, source: str, scope: Mapping[str, Any]) -> str:
+        """What a prompt file says for this job. Raises BadTemplate."""
+        try:
+            text = self.work.text(source)
+            if not is_template(text):
+                return text
+            template = compile_template(text)
+            if template.reads & self.work.broken:
+                raise AlreadySaid
+            self._read_by_files |= template.reads
+            return text_of(template.render(scope))
+        except AlreadySaid:
+            raise
+        except BadTemplate as error:
+            raise BadTemplate(f"in the prompt file {shown(source)}: {error}") from None
+        except ValueError as error:
+            raise BadTemplate(f"the prompt file {shown(source)} {error}") from None
+
+    def _memoised(self, name: str, cell: Cell, combination: Combination, scope: Mapping[str, Any]) -> Any:
+        """A field is rendered once for each combination of the axes that it reads."""
+        if not cell.reads:
+            return cell.render(scope)
+        read = tuple(at for axis, at in zip(self.axes, combination, strict=True) if axis.name in cell.reads)
+        if (name, read) not in self._memo:
+            self._memo[name, read] = cell.render(scope)
+        return self._memo[name, read]
+
+    def _place(self, inner: str | None = None) -> Place:
+        return self.work.document.place((*self.way, inner) if inner else self.way)
+
+
+def _no_zero(axis: Axis) -> None:
+    zero = next((number for number, seed in enumerate(axis.values) if type(seed) in (int, float) and seed == 0), None)
+    if zero is not None:
+        message = "0 in a seed axis: at the API 0 means a random seed, so the job could not be repeated"
+        raise BadAxis(message, place=axis.locate(zero, ()))
