@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -14,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.timeout(300)
-def test_the_wheel_in_an_empty_environment_makes_and_rehearses_a_starter(tmp_path: Path) -> None:
+def test_the_wheel_in_an_empty_environment_runs_the_quickstart_and_a_starter(tmp_path: Path) -> None:
     def do(*command: str | Path) -> str:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIDU"))}
         done = subprocess.run(
@@ -34,6 +35,11 @@ def test_the_wheel_in_an_empty_environment_makes_and_rehearses_a_starter(tmp_pat
     bin_folder = tmp_path / "empty/bin"
     wheel = next((tmp_path / "dist").glob("vidu_run-*.whl"))
     do(bin_folder / "python", "-m", "pip", "install", *quiet, f"{wheel}[local]")
+    shutil.copytree(
+        ROOT / "examples/quickstart", tmp_path / "quickstart", ignore=shutil.ignore_patterns("out", "scenes", "*.py")
+    )
+    do(bin_folder / "vidu-run", "quickstart/jobs.yaml")
+    assert len(list((tmp_path / "quickstart/out/jobs.local/videos").glob("*.mp4"))) == 6
     do(bin_folder / "vidu-run", "init", "starter")
     do(bin_folder / "vidu-run", "starter/jobs.yaml", "--limit", "1")
     assert len(list((tmp_path / "starter/out/jobs.local/videos").glob("*.mp4"))) == 1
