@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import unicodedata
@@ -70,7 +71,12 @@ class Console:
     def ask(self, question: str) -> bool:
         """Whether the person at the terminal says yes; anything else is no."""
         self._screen.show(Text("Spend this? [y/N] "), end="")
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        # The loop's own handler would wait for the line to end before it minds a Ctrl-C.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def problems(self, problems: Iterable[Problem]) -> None:
         for problem in problems:

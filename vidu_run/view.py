@@ -25,9 +25,12 @@ from vidu_run.spec.load import LOCAL, choose_provider
 PAGE = "report.html"
 POSTERS = "posters"
 
+PROVIDER_NOTES = 3
+"""Of what a provider's data has to say, the first of which concern every user; the others stand in the documents."""
+
 HINTS = {
     "in_doubt": "A submission left and its answer was lost. Look for it in the provider's console, then record your "
-    "word with `vidu-run resolve`.",
+    "word:\nvidu-run resolve SPEC NAME --task TASK_ID\nvidu-run resolve SPEC NAME --resubmit",
     "submitted": "Its task is at the API. The same command looks again.",
     "ready": "Finished and paid for. The same command fetches it.",
     "failed": "The API could not make it. `--retry-failed` buys another try.",
@@ -96,7 +99,7 @@ def _verified(record: Record, out: Path) -> Record:
 
 
 def _notes(journal: ReadJournal, out: Path) -> list[str]:
-    notes = [note for note in (journal.meta("notes") or "").split("\n") if note]
+    notes = [note for note in (journal.meta("notes") or "").split("\n") if note][:PROVIDER_NOTES]
     if (earlier := out / "videos" / "earlier").is_dir() and (count := sum(1 for _ in earlier.rglob("*.mp4"))):
         notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
     return notes

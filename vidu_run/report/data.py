@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -123,7 +124,7 @@ def page_document(
                 "resolution": made[sheet.key].resolution,
                 "took": _took(record),
                 "request": request,
-                "hint": hints.get(line["state"]),
+                "hint": _hint(hints.get(line["state"]), status_document["spec"], sheet.name),
                 "bytes": record.size if record else None,
             }
         )
@@ -136,6 +137,10 @@ def _picture(image: tuple[str | None, str | None], pictures: Mapping[str, str]) 
     if stored is None:
         return source
     return f"frames/{stored}" if stored in pictures else None
+
+
+def _hint(text: str | None, spec: str, name: str) -> str | None:
+    return text and text.replace("SPEC", shlex.quote(spec)).replace("NAME", shlex.quote(name))
 
 
 def _took(record: Record | None) -> float | None:
