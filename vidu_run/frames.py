@@ -36,8 +36,10 @@ def inside(folder: Path, source: str) -> Path:
         raise BadFrame("is not a path inside the spec's folder")
     try:
         path = (folder / source).resolve()
-    except (OSError, RuntimeError):  # a RuntimeError is how pathlib tells of links in a circle
+    except (OSError, RuntimeError):  # how pathlib tells of links in a circle, up to Python 3.12
         raise BadFrame("cannot be followed to a file") from None
+    if path.is_symlink():  # and since 3.13
+        raise BadFrame("cannot be followed to a file")
     if not path.is_relative_to(folder.resolve()):
         raise BadFrame("leads out of the spec's folder")
     return path
