@@ -38,11 +38,18 @@ def inside(folder: Path, source: str) -> Path:
         path = (folder / source).resolve()
     except (OSError, RuntimeError):  # how pathlib tells of links in a circle, up to Python 3.12
         raise BadFrame("cannot be followed to a file") from None
-    if path.is_symlink():  # and since 3.13
+    if _still_a_link(path):  # and since 3.13
         raise BadFrame("cannot be followed to a file")
     if not path.is_relative_to(folder.resolve()):
         raise BadFrame("leads out of the spec's folder")
     return path
+
+
+def _still_a_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:  # such as too long a name, which whoever opens it tells better
+        return False
 
 
 def small_text(path: Path, most_bytes: int) -> str:
