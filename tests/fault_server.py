@@ -76,6 +76,13 @@ class FaultServer:
     def accepted(self) -> list[Posted]:
         return [posted for posted in self.ledger if posted.task_id]
 
+    def wait_for_post(self) -> None:
+        """Until the body of a first POST is in; fails after 20 s."""
+        deadline = time.time() + 20
+        while not self.ledger and time.time() < deadline:
+            time.sleep(0.02)
+        assert self.ledger
+
     def double_spent(self) -> list[str]:
         """Job keys (from the markers) that were accepted more than once."""
         keys = [posted.body["payload"].split(".")[1] for posted in self.accepted]

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "vidu_run"
 
 FLOORS: list[tuple[str, list[str]]] = [
     ("words", ["errors", "reply", "pace", "mp4", "price", "access", "providers.rules", "__init__"]),
-    ("things", ["job", "outcome", "files"]),
+    ("things", ["job", "outcome", "files", "lock"]),
     ("pure", ["key", "record", "spec.template", "spec.axes", "spec.words"]),
     ("plans", ["plan", "caution", "journal.port"]),
     (

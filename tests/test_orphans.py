@@ -226,9 +226,7 @@ def test_an_accepted_task_that_cannot_be_written_down_is_told(folder: Folder, se
     folder.sweep(1)
     server.faults = ["slow-reply"]
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    deadline = time.time() + 20
-    while not server.ledger and time.time() < deadline:
-        time.sleep(0.02)
+    server.wait_for_post()
     db = sqlite3.connect(folder.path / "out/jobs/state.db", isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     _, said = running.communicate(timeout=40)

@@ -118,9 +118,7 @@ def test_a_kill_between_the_post_and_its_answer_leaves_the_job_in_doubt(folder: 
     folder.sweep(1)
     server.faults = ["hang-accepted"]
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    deadline = time.time() + 20
-    while not server.ledger and time.time() < deadline:
-        time.sleep(0.02)
+    server.wait_for_post()
     assert folder("status", "jobs.yaml", "--json").document["jobs"][0]["state"] == "submitted"
     running.kill()
     running.communicate()
@@ -148,9 +146,7 @@ def test_the_first_signal_drains_and_the_next_run_goes_on(folder: Folder, server
     folder.sweep(3, extra="concurrency: 1\n")
     server.task_seconds = 1.0
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    deadline = time.time() + 20
-    while not server.accepted and time.time() < deadline:
-        time.sleep(0.02)
+    server.wait_for_post()
     time.sleep(0.2)
     running.send_signal(signal.SIGINT)
     assert running.wait(10) == 130
@@ -229,9 +225,7 @@ def test_a_second_run_ends_with_exit_6_and_names_the_first(folder: Folder, serve
     folder.sweep(1)
     server.task_seconds = 5
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    deadline = time.time() + 20
-    while not server.accepted and time.time() < deadline:
-        time.sleep(0.02)
+    server.wait_for_post()
     second = folder("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
     assert second.code == 6
     assert str(running.pid) in second.err

@@ -79,7 +79,7 @@ def test_a_folder_reached_by_another_way_is_the_same_folder(folder: Folder, serv
     folder.sweep(1)
     server.task_seconds = 5
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    wait_for_post(server)
+    server.wait_for_post()
     (folder.path.parent / "link").symlink_to(folder.path)
     there = folder("run", str(folder.path.parent / "link/jobs.yaml"), "--base-url", server.base_url, "--yes")
     assert there.code == 6
@@ -91,7 +91,7 @@ def test_a_second_signal_leaves_within_a_second_and_nothing_is_lost(folder: Fold
     folder.sweep(1)
     server.faults = ["hang-accepted"]
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    wait_for_post(server)
+    server.wait_for_post()
     running.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     begun = time.time()
@@ -107,7 +107,7 @@ def test_a_signal_waits_for_the_answer_of_a_post_in_flight(folder: Folder, serve
     folder.sweep(3, extra="concurrency: 1\n")
     server.faults = ["slow-reply"]
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes", "--json")
-    wait_for_post(server)
+    server.wait_for_post()
     running.send_signal(signal.SIGHUP)
     assert running.wait(10) == 129
     running.communicate()
@@ -146,13 +146,6 @@ def test_a_provider_that_cannot_cancel_says_so(folder: Folder, server: FaultServ
     told = folder("cancel", "jobs.yaml", "*")
     assert told.code == 2
     assert "cannot cancel" in told.err
-
-
-def wait_for_post(server: FaultServer) -> None:
-    deadline = time.time() + 20
-    while not server.ledger and time.time() < deadline:
-        time.sleep(0.02)
-    assert server.ledger
 
 
 def test_a_page_is_written_even_when_a_video_s_folder_is_not_there(folder: Folder, server: FaultServer) -> None:

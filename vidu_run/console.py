@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 
 from rich.console import Console as Rich
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from vidu_run.errors import Problem
@@ -82,9 +81,6 @@ class Console:
         for problem in problems:
             self._screen.show(Text(clean(str(problem)), style="yellow" if problem.warning else ""))
 
-    def table(self, table: Table) -> None:
-        Rich(highlight=False, soft_wrap=not sys.stdout.isatty()).print(table)
-
     def progress(self, states: Mapping[str, str]) -> Progress:
         return Progress(self._screen, states)
 
@@ -96,7 +92,6 @@ class Progress:
         self._screen = screen
         self._states = dict(states)
         self._begun = time.monotonic()
-        self._last = ""
         self._live = Live(get_renderable=self._render, console=screen, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Progress:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble
 from vidu_run.journal import file as state_file
 from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.lock import os_lock
 from vidu_run.spec.read import read_yaml
 
 LOCK = "run.lock"
@@ -37,7 +38,7 @@ def locked(out: Path) -> Iterator[None]:
     """Hold the folder, or raise HeldElsewhere naming the run that does. The lock dies with its process."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = _lock(out.resolve())
+        lock = os_lock(out.resolve() / LOCK)
         lock.acquire(timeout=PATIENCE)
     except Timeout:
         raise HeldElsewhere(f"{out}: another run works here{_holder(out)}. Nothing was sent.") from None
@@ -53,7 +54,7 @@ def run_lives(out: Path) -> bool:
     """Whether a run holds the folder at this moment."""
     if not (out / LOCK).exists():
         return False
-    lock = _lock(out.resolve())
+    lock = os_lock(out.resolve() / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -62,11 +63,6 @@ def run_lives(out: Path) -> bool:
         return False
     lock.release()
     return False
-
-
-def _lock(out: Path) -> FileLock:
-    """An OS lock: never a lock whose mere existence counts, and its file is never unlinked."""
-    return FileLock(out / LOCK, fallback_to_soft=False, preserve_lock_file=True, thread_local=False)
 
 
 def _holder(out: Path) -> str:

@@ -96,9 +96,10 @@ async def _candidates(
     times = [one.since for one in sought]
     since = None if None in times else min(time for time in times if time is not None) - EARLIER
     rows = await _rows(api, since, tell)
-    wanted = [row for row in rows if _may_be_ours(row, sought) and row.task_id not in read]
-    unread = [row for row in wanted if row.payload is None and row.task_id and not journal.knows(row.task_id)]
-    told = [row for row in wanted if row.payload is not None and row.task_id and not journal.knows(row.task_id)]
+    fresh = [row for row in rows if row.task_id and row.task_id not in read and _may_be_ours(row, sought)]
+    wanted = [row for row in fresh if not journal.knows(row.task_id or "")]
+    unread = [row for row in wanted if row.payload is None]
+    told = [row for row in wanted if row.payload is not None]
     for start in range(0, len(unread), AT_ONCE):
         told += await asyncio.gather(*(_read(api, row) for row in unread[start : start + AT_ONCE]))
     # A task without a payload is nobody's; one with a payload is known for good after it was read.

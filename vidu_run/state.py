@@ -14,10 +14,8 @@ from vidu_run.errors import NeedsWord, StorageTrouble, UsageTrouble
 from vidu_run.files import file_digest
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
-from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.journal.sqlite import MOVED_ASIDE, ReadJournal, SqliteJournal
 from vidu_run.record import LIVE, Record, State
-
-MOVED_ASIDE = "moves_set_aside"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ OWN_ATTEMPT = """
     SELECT id FROM attempts WHERE key = :key AND (marker = :marker OR state = 'in_doubt')
     ORDER BY marker = :marker DESC LIMIT 1
 """
+MOVED_ASIDE = "moves_set_aside"
+"""The fact that every file on the list of moves has left its old name."""
+
 INTERRUPTED = "the run ended while it was being sent"
 
 
@@ -216,7 +219,7 @@ class SqliteJournal(ReadJournal):
                     line = json.dumps({**json.loads(row[0]), "file": move.target}, ensure_ascii=False)
                     db.execute("UPDATE ledger SET line = ? WHERE key = ?", (line, move.key))
             db.execute("DELETE FROM moves")
-            _remember(db, {"moves_set_aside": ""})
+            _remember(db, {MOVED_ASIDE: ""})
 
         await self._writer.do(operation)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble, UsageTrouble
 from vidu_run.files import sync
@@ -24,6 +24,7 @@ from vidu_run.local import shapes
 from vidu_run.local.inspect import Refused, body_checker, check_body, take_images
 from vidu_run.local.render import Scene, render
 from vidu_run.local.tasks import FAILED, PROCESSING, SUCCESS, Task, Tasks, new_task
+from vidu_run.lock import os_lock
 from vidu_run.price import Prices
 from vidu_run.providers.catalogue import provider, request_schema
 from vidu_run.providers.pricing import credits_for, effective, prices
@@ -238,7 +239,7 @@ async def serving(folder: Path, port: int = 0, quick: bool = False, bounds: Boun
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Two servers in one folder would make each other's videos. The lock dies with its process."""
-    lock = FileLock(folder.absolute() / LOCK, fallback_to_soft=False, preserve_lock_file=True, thread_local=False)
+    lock = os_lock(folder.absolute() / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)

@@ -13,8 +13,6 @@ from vidu_run.plan import Plan
 from vidu_run.providers.rules import Effective
 from vidu_run.record import Record, State
 
-Names = Mapping[Key, Record]
-
 
 def public_state(record: Record | None, run_lives: bool) -> State:
     """An intent is a submission on its way while its run lives; afterwards nobody knows what became of it."""
