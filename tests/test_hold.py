@@ -64,3 +64,13 @@ def test_a_network_that_comes_back_finds_the_run_going_on(folder: Folder, server
     later.join()
     assert done.code == 0, done.err
     assert len(back[0].accepted) == 3
+
+
+def test_a_job_that_waits_for_a_retry_after_does_not_hold_up_an_account_stop(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(2, extra="concurrency: 2\n")
+    server.faults = ["429 300", "402 X"]
+    begun = time.time()
+    assert folder.buy(server).code == 5
+    assert time.time() - begun < 60

@@ -272,3 +272,26 @@ def test_a_frame_that_changes_after_the_check_is_not_sent(folder: Folder, server
     assert left.code == 3, left.err
     assert left.counts() == {"planned": 1}
     assert len(server.ledger) == 1
+
+
+def test_a_hundred_jobs_in_doubt_are_one_readable_group(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(100, extra="concurrency: 100\n")
+    server.any_fault = lambda: "hang-accepted"
+    running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
+    deadline = time.time() + 40
+    while len(server.accepted) < 100 and time.time() < deadline:
+        time.sleep(0.1)
+    running.kill()
+    running.communicate()
+    held = folder.buy(server)
+    assert held.code == 4
+    assert held.counts() == {"in_doubt": 100}
+    told = held.err[held.err.index("100 jobs are in doubt") :]
+    assert len(told.splitlines()) < 15, told
+    assert "job-1 … job-100 (100 jobs)" in told
+    assert "'a harbour'" in told
+    assert "6 credits each" in told
+    assert "vidu-run resolve jobs.yaml NAME --task TASK_ID" in told
+    assert folder("resolve", "jobs.yaml", "job-9*", "--abandon").code == 0
+    assert folder("status", "jobs.yaml", "--json").counts() == {"in_doubt": 89, "abandoned": 11}
+    assert len(server.ledger) == 100

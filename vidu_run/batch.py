@@ -150,7 +150,7 @@ class Batch:
             except Busy:
                 if time.time() > patience:
                     raise
-                await desk.stop.sleep(desk.timing.poll_max)
+                await desk.stop.sleep(desk.timing.poll_max, to_submit=True)
 
     async def _waited(self, key: Key, slot: Slot, ask_first: bool = False) -> Record | None:
         """The record once there is a video to fetch. A task that outlasts our patience keeps its slot."""

@@ -40,7 +40,7 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
                 return ended if ended.state is State.READY else None
             why = f"no result within {patience:g} s"
         except Missing as error:
-            why = f"{error}; task {record.task_id} is not bought again"
+            why = f"{error} {record.task_id}; it is not bought again (`resolve … --abandon` gives it up)"
             overdue = overdue or time.time() - begun > desk.timing.settle
         except KeyRefused as error:
             desk.stop.everything(Exit.ACCOUNT, str(error))

@@ -32,8 +32,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.reasons: list[tuple[int, str]] = []
-        self.submitting = False
         self.signalled = False
+        self._submitting = asyncio.Event()
         self._waiting = asyncio.Event()
 
     @property
@@ -46,21 +46,22 @@ class Stop:
     def submits(self, code: int, why: str) -> None:
         if (code, why) not in self.reasons:
             self.reasons.append((code, why))
-        self.submitting = True
+        self._submitting.set()
 
     def everything(self, code: int, why: str) -> None:
         self.submits(code, why)
         self._waiting.set()
 
     def check_submit(self) -> None:
-        if self.submitting:
+        if self._submitting.is_set():
             raise Stopped
 
-    async def sleep(self, seconds: float) -> None:
-        """Sleep, or raise Stopped as soon as the run is to end."""
-        if not self.waiting:
+    async def sleep(self, seconds: float, to_submit: bool = False) -> None:
+        """Sleep, or raise Stopped as soon as the run is to end; `to_submit`: as soon as it may submit no more."""
+        stopped = self._submitting if to_submit else self._waiting
+        if not stopped.is_set():
             try:
-                await asyncio.wait_for(self._waiting.wait(), seconds)
+                await asyncio.wait_for(stopped.wait(), seconds)
             except TimeoutError:
                 return
         raise Stopped

@@ -95,4 +95,5 @@ async def _pause(outcome: NotSent | Throttled, tries: int, desk: Desk) -> None:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(min(time.time() + asked, 2**33)))
         desk.stop.submits(Exit.INCOMPLETE, f"the API asks for no requests before {when}")
         raise Stopped
-    await desk.stop.sleep(asked if asked is not None else backoff(desk.timing, tries - 1, random.random()))
+    pause = asked if asked is not None else backoff(desk.timing, tries - 1, random.random())
+    await desk.stop.sleep(pause, to_submit=True)

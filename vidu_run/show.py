@@ -17,6 +17,9 @@ from vidu_run.record import Record
 MOST_SHOWN = 40
 """Rows of a plan on a terminal; --json has them all."""
 
+DOUBTS_LISTED = 12
+"""Up to so many jobs in doubt are told one by one."""
+
 
 def credits_text(credits: int | None, prices: Prices | None = None) -> str:
     if credits is None:
@@ -70,26 +73,43 @@ def _price(credits: int | None, action: Action) -> str:
 
 
 def doubt_text(sheets: Sequence[Sheet], records: Mapping[Key, Record], target: str) -> str:
-    """What to look for in the provider's console, and the exact commands that settle each job."""
+    """What to look for in the provider's console, and the exact commands that settle each job.
+
+    Many jobs are told by their prompts, each with its first and last job and the time between: a sweep of seeds is
+    one line. The page has each of them.
+    """
     lines = [
         f"{len(sheets)} job{' is' if len(sheets) == 1 else 's are'} in doubt: a submission left and its answer was "
         "lost. It is never sent again by itself.",
-        "Look in the provider's console for a task with this time and prompt:",
+        "Look in the provider's console for tasks with these times and prompts:",
     ]
-    for sheet in sheets[:MOST_SHOWN]:
-        record = records[sheet.key]
-        when = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.posted_at))
-        prompt = str(sheet.request.get("prompt", ""))[:60]
-        lines.append(f"  {sheet.name}  {when}  {prompt!r}  {credits_text(sheet.credits)}")
-    if len(sheets) > MOST_SHOWN:
-        lines.append(f"  … and {len(sheets) - MOST_SHOWN:,} more")
-    name = shlex.quote(sheets[0].name if len(sheets) == 1 else "NAME")
+    groups: dict[object, list[Sheet]] = {}
+    for sheet in sheets:
+        alike = (sheet.request.get("prompt"), sheet.credits) if len(sheets) > DOUBTS_LISTED else sheet.key
+        groups.setdefault(alike, []).append(sheet)
+    lines += [f"  {_doubt_line(group, records)}" for group in list(groups.values())[:MOST_SHOWN]]
+    if left := sum(map(len, list(groups.values())[MOST_SHOWN:])):
+        lines.append(f"  … and {left:,} jobs more: the page lists them all")
+    name = shlex.quote(sheets[0].name) if len(sheets) == 1 else "NAME"
     lines += [
         f"then, for one that is there:      vidu-run resolve {target} {name} --task TASK_ID",
         f"for one that surely is not there: vidu-run resolve {target} {name} --resubmit",
         f"to give one up:                   vidu-run resolve {target} {name} --abandon",
     ]
+    if len(sheets) > 1:
+        lines.append("A NAME with * means all that match it: 'shot-*' --resubmit")
     return "\n".join(lines)
+
+
+def _doubt_line(group: Sequence[Sheet], records: Mapping[Key, Record]) -> str:
+    """Jobs with one prompt and one price: names, times of their POSTs, prompt, credits."""
+    times = sorted(records[sheet.key].posted_at for sheet in group)
+    when = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(times[0]))
+    names, credits = group[0].name, credits_text(group[0].credits)
+    if len(group) > 1:
+        when = f"{when} to {time.strftime('%H:%M:%S', time.localtime(times[-1]))}"
+        names, credits = f"{names} … {group[-1].name} ({len(group)} jobs)", f"{credits} each"
+    return f"{names}  {when}  {str(group[0].request.get('prompt', ''))[:60]!r}  {credits}"
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
