@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 DEMO := examples/quickstart/jobs.yaml
 
-.PHONY: demo test lint storm clean
+.PHONY: demo test lint storm bench clean
 
 demo: .venv/local
 	$(BIN)/vidu-run $(DEMO)
@@ -20,6 +20,10 @@ test: .venv/test lint
 KILLS := 500
 storm: .venv/test
 	cd tests && ../$(BIN)/python storm.py --kills $(KILLS)
+
+# CPU and memory of large specs, beside a bare loop in the same run.
+bench: .venv/test
+	$(BIN)/python benchmarks/plan.py
 
 lint: .venv/test
 	$(BIN)/ruff check .

@@ -47,6 +47,8 @@ FLOORS: list[tuple[str, list[str]]] = [
             "spec.expand",
             "spec.check",
             "spec.sources",
+            "spec.pictures",
+            "spec.judge",
             "spec.load",
             "show",
             "starter",

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
-import tempfile
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from vidu_run import __version__
 from vidu_run.errors import Exit, SpecTrouble, Trouble, UsageTrouble
 
+T = TypeVar("T")
 FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -107,7 +105,7 @@ def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> i
         opening=Opening(options["fresh"], options["moved_to"]),
     )
     console = Console()
-    return _told(asyncio.run(app.run(spec, _where(options), wish, console)), as_json, console)
+    return _told(_run(app.run(spec, _where(options), wish, console)), as_json, console)
 
 
 @cli.command()
@@ -122,7 +120,7 @@ def fetch(spec: Path | None, state: Path | None, as_json: bool, **options: Any) 
 
     console = Console()
     out = _folder(spec, state, options)
-    return _told(asyncio.run(app.fetch(out, _where(options), console)), as_json, console)
+    return _told(_run(app.fetch(out, _where(options), console)), as_json, console)
 
 
 @cli.command()
@@ -263,7 +261,7 @@ def resolve(
     if not names:
         raise UsageTrouble("name the jobs to resolve (a glob such as '*' means all that are in doubt)")
     verdict = State.SUBMITTED if task else State.NOT_SENT if resubmit else State.ABANDONED
-    asyncio.run(app.resolve(_folder(spec, state, options), list(names), verdict, task, Console()))
+    _run(app.resolve(_folder(spec, state, options), list(names), verdict, task, Console()))
     return Exit.DONE
 
 
@@ -279,7 +277,7 @@ def cancel(words: Sequence[str], state: Path | None, **options: Any) -> int:
     spec, names = (None, words) if state else (Path(words[0]) if words else None, words[1:])
     if not names:
         raise UsageTrouble("name the jobs to cancel (globs allowed)")
-    refused = asyncio.run(app.cancel(_folder(spec, state, options), list(names), _where(options), Console()))
+    refused = _run(app.cancel(_folder(spec, state, options), list(names), _where(options), Console()))
     return Exit.SOME_FAILED if refused else Exit.DONE
 
 
@@ -294,7 +292,7 @@ def serve(port: int, folder: Path) -> int:
     from vidu_run.console import Console
     from vidu_run.serve import serve_until_stopped
 
-    return asyncio.run(serve_until_stopped(folder, port, os.environ, Console()))
+    return _run(serve_until_stopped(folder, port, os.environ, Console()))
 
 
 @cli.command()
@@ -324,6 +322,13 @@ def init(folder: Path) -> int:
     made = make_starter(folder)
     Console().answer("\n".join([*(str(path) for path in made), "", f"next: vidu-run {folder / 'jobs.yaml'}"]))
     return Exit.DONE
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    # Imported here: loading asyncio takes longer than all that `--help` needs.
+    import asyncio
+
+    return asyncio.run(work)
 
 
 def _where(options: Mapping[str, Any]) -> Any:
@@ -402,6 +407,9 @@ def _fail(message: str, code: int) -> int:
 
 def _bug(error: Exception) -> str:
     """Two lines on the screen, the rest in a file ready to be sent."""
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile("w", prefix="vidu-run-bug-", suffix=".txt", delete=False) as file:
         file.write(f"vidu-run {__version__}, Python {sys.version}\n\n{traceback.format_exc()}")
     return f"vidu-run: a bug here: {type(error).__name__}: {error}\nWhat we would like to see stands in {file.name}"

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vidu_run.job import Frame, Image, Key, Request
@@ -25,17 +25,34 @@ def key_of(provider: str, request: Request, images: Sequence[Image]) -> Key:
     The API's defaults are never filled in: a request that leaves the duration out and one that names the default are
     two jobs, because the API may change what it fills in.
     """
-    pixels = {name: value for name, value in plain(request).items() if name not in NOT_PIXELS}
-    pixels["images"] = [{"sha256": i.sha256} if isinstance(i, Frame) else {"url": i.source} for i in images]
-    return Key(hashlib.sha256(canonical({"provider": provider, "request": pixels})).hexdigest())
+    fragments = {name: fragment(name, value) for name, value in plain(request).items()}
+    fragments["images"] = images_fragment(images)
+    return key_from(provider, (fragments[name] for name in sorted(fragments) if name not in NOT_PIXELS))
+
+
+def key_from(provider: str, fragments: Iterable[str]) -> Key:
+    """The key from the fragments of the fields that decide the pixels, in the order of the fields' names."""
+    text = f'{{"provider":{json.dumps(provider)},"request":{{{",".join(fragments)}}}}}'
+    return Key(hashlib.sha256(text.encode()).hexdigest())
+
+
+def fragment(name: str, value: Any) -> str:
+    """One field of a plain request in canonical JSON. Most jobs of a sweep share most of theirs."""
+    return f"{_json(name)}:{_json(value)}"
+
+
+def images_fragment(images: Sequence[Image]) -> str:
+    known = [{"sha256": image.sha256} if isinstance(image, Frame) else {"url": image.source} for image in images]
+    return fragment("images", known)
 
 
 def plain(request: Mapping[str, Any]) -> dict[str, Any]:
     """The request as it is sent and hashed: tidy prompt, integral floats as ints, nulls left out."""
-    kept = {name: _number(value) for name, value in request.items() if value is not None}
-    if isinstance(prompt := kept.get("prompt"), str):
-        kept["prompt"] = tidy(prompt)
-    return kept
+    return {name: plain_value(name, value) for name, value in request.items() if value is not None}
+
+
+def plain_value(name: str, value: Any) -> Any:
+    return tidy(value) if name == "prompt" and isinstance(value, str) else _number(value)
 
 
 def tidy(prompt: str) -> str:
@@ -44,7 +61,11 @@ def tidy(prompt: str) -> str:
 
 
 def canonical(document: Any) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _json(document).encode()
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _number(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from vidu_run.errors import Place
@@ -44,6 +45,11 @@ class Axis:
 
 Combination = tuple[int, ...]
 """For each axis, in the order written, the number of the value."""
+
+
+def picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], Any]:
+    """Picks these positions of a tuple: something to know equal choices by, the quickest there is."""
+    return itemgetter(*positions) if positions else lambda _: None
 
 
 def range_values(bounds: Sequence[Any]) -> range:

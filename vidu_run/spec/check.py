@@ -57,20 +57,22 @@ class RequestChecker:
         self._seen: dict[bytes, list[Finding]] = {}
 
     def findings(self, request: Request) -> list[Finding]:
+        """What is wrong with the fields whose rules depend on one another; the free ones are left out."""
         rest = {name: value for name, value in request.items() if name not in FREE}
-        found = list(self._remembered(canonical(rest), lambda: self._rest(rest)))
-        for name in FREE:
-            if name in request:
-                value = request[name]
-                found += self._remembered(canonical([name, value]), lambda n=name, v=value: self._field(n, v))
-        if "images" not in request:
-            found.append((("images",), "images is missing"))
-        return found + list(_controls(request))
+        return self._remembered(canonical(rest), lambda: self._rest(rest))
 
-    def extra_findings(self, extra: Mapping[str, Any]) -> list[Finding]:
+    def field_findings(self, name: str, value: Any) -> list[Finding]:
+        """What is wrong with one field's value, whatever the others are."""
+        found = list(_controls(name, value))
+        if name in FREE:
+            found = self._remembered(canonical([name, value]), lambda: self._field(name, value)) + found
+        return found
+
+    def extra_findings(self, name: str) -> list[Finding]:
         """What stands under `extra` is not checked, so nothing that has rules may stand there."""
-        says = f"is a field that {self._provider} knows: it belongs under request"
-        return [((f"extra.{name}",), f"{name} {says}") for name in extra if name in self._schema["properties"]]
+        if name not in self._schema["properties"]:
+            return []
+        return [((f"extra.{name}",), f"{name} is a field that {self._provider} knows: it belongs under request")]
 
     def _remembered(self, key: bytes, find: Any) -> list[Finding]:
         if key not in self._seen:
@@ -165,14 +167,20 @@ def image_findings(images: Sequence[Image], rules: ImageRules) -> list[Finding]:
     return found
 
 
-def body_size(request: Request, images: Sequence[Image]) -> int:
-    """Bytes of the POST body, frames counted after base64."""
-    text = len(json.dumps({**request, "images": []}, ensure_ascii=False).encode()) + MARKER_ROOM
-    return text + sum(image.sent_size if isinstance(image, Frame) else len(image.source) + 3 for image in images)
+def field_size(text: str) -> int:
+    """Bytes that a field takes in the body, its comma included; `text` is the field in JSON."""
+    return len(text.encode()) + 1
 
 
-def size_findings(request: Request, images: Sequence[Image], rules: ImageRules) -> list[Finding]:
-    size = body_size(request, images)
+def images_size(images: Sequence[Image]) -> int:
+    """The same for the images, frames counted after base64."""
+    sizes = (image.sent_size if isinstance(image, Frame) else len(image.source) for image in images)
+    return len('"images":[],') + sum(size + len('"",') for size in sizes)
+
+
+def size_findings(fields: int, rules: ImageRules) -> list[Finding]:
+    """Whether a body whose fields take so many bytes is too large."""
+    size = fields + MARKER_ROOM
     if size <= rules.body_bytes:
         return []
     return [
@@ -220,9 +228,9 @@ def fold(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(folded, key=lambda problem: problem.place)
 
 
-def _controls(request: Request) -> Iterator[Finding]:
+def _controls(name: str, value: Any) -> Iterator[Finding]:
     """Texts with control characters; a path with one is no file's anyway."""
-    for way, text in walk({name: value for name, value in request.items() if name != "images"}):
+    for way, text in walk({name: value} if name != "images" else {}):
         if isinstance(text, str) and (found := CONTROL.search(text)):
             yield way, f"{way[0]} holds the control character {found[0]!a}"
 

@@ -7,9 +7,10 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from vidu_run.errors import Place, Problem, SpecTrouble
+from vidu_run.key import plain_value
 from vidu_run.spec.axes import (
     MOST_COMBINATIONS,
     MOST_TESTS,
@@ -19,6 +20,7 @@ from vidu_run.spec.axes import (
     Excluded,
     combinations,
     count,
+    picker,
     range_values,
     removes,
     understand,
@@ -31,21 +33,39 @@ from vidu_run.spec.words import shown
 MAX_JOBS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A job rendered and not yet checked. `locate(way)` says where a part of its request stands in the spec.
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One field as rendered, made once for all jobs whose axes it reads stand alike: a part is known by being itself.
 
-    `broken` are the fields that could not be rendered; what is wrong with them has been said.
+    `value` is plain, None where the field is left out. `error` is what kept it from being rendered.
     """
 
+    field: str
+    value: Any = None
+    error: BadTemplate | None = None
+
+
+class Draft(NamedTuple):
+    """A job rendered and not yet checked; `parts` stand as the fields of its item do."""
+
+    item: Item
+    combination: Combination
     name: str
-    request: dict[str, Any]
-    extra: dict[str, Any]
-    axes: dict[str, Any]
-    unread: tuple[str, ...]
-    broken: frozenset[str]
-    place: Place
-    locate: Callable[[Path_], Place]
+    parts: tuple[Part, ...]
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        """Each axis with the label of this job's value, in the order written."""
+        item = self.item
+        return {name: labels[at] for name, labels, at in zip(item.names, item.labels, self.combination, strict=True)}
+
+    @property
+    def place(self) -> Place:
+        return self.item.place
+
+    def locate(self, way: Path_) -> Place:
+        """Where a part of the request stands in the spec; `extra` under names no field has."""
+        return self.item.locate(self.combination, way)
 
 
 class Item:
@@ -59,12 +79,17 @@ class Item:
         self.axes = self._axes()
         self.whole = len(work.problems) == said
         self.cells = self._cells()
+        self.fields = tuple(self.cells)
         self.name = Cell(work, self.data["name"], (*self.way, "name")) if "name" in self.data else None
+        self.names = tuple(axis.name for axis in self.axes)
+        self.labels = [_Labels(axis) for axis in self.axes]
+        self.place = self._place("name")
+        self.unread: tuple[str, ...] = ()
+        """Axes that no field reads; known once all drafts are made."""
         self._read_by_files: set[str] = set()
         self._all_files_read = True
         self._keys: dict[str, frozenset[str]] = {}
-        self._memo: dict[tuple[str, Combination], Any] = {}
-        self._positions = {axis.name: number for number, axis in enumerate(self.axes)}
+        self._positions = {name: number for number, name in enumerate(self.names)}
 
     def drafts(self, most: int) -> list[Draft]:
         """None where an axis is missing: all that reads it would only be wrong once more."""
@@ -77,15 +102,25 @@ class Item:
             self.work.problem(self._place("zip"), str(error))
             return []
         self._bound(total, most)
-        too_many = self._too_many(total, most)
         drafts: list[Draft] = []
+        name = self._namer()
+        columns = [self._column(field, cell) for field, cell in self.cells.items()]
         for combination in combinations(self.axes, zipped, self._exclude(zipped)):
             if len(drafts) >= most:
-                raise too_many
-            if (draft := self._draft(combination)) is not None:
-                drafts.append(draft)
-        unread = self._unread_by_request()
-        return [replace(draft, unread=unread) for draft in drafts] if unread else drafts
+                raise self._too_many(total, most)
+            called = name(combination)
+            parts = tuple([column(combination) for column in columns])
+            for part in parts:
+                if part.error is not None:
+                    self._blame(part.error, self.cells[part.field], combination, called)
+            if called is not None:
+                drafts.append(Draft(self, combination, called, parts))
+        self.unread = self._unread_by_request()
+        return drafts
+
+    def locate(self, combination: Combination, way: Path_) -> Place:
+        cell = self.cells.get(str(way[0])) if way else None
+        return cell.place(way[1:], self._values(combination)) if cell else self._place("request")
 
     def _bound(self, total: int, most: int) -> None:
         entries = len(self.data.get("exclude", []))
@@ -198,43 +233,21 @@ class Item:
                 self.work.problem(place, f"no template reads the axis {axis}: it would only make the same jobs again")
         return tuple(axis for axis in self._positions if axis not in read)
 
-    def _draft(self, combination: Combination) -> Draft | None:
-        at_values = {axis.name: (axis, at) for axis, at in zip(self.axes, combination, strict=True)}
-        scope = ChainMap({name: axis.values[at] for name, (axis, at) in at_values.items()}, self.work.vars)
-        labels = {name: axis.label(at) for name, (axis, at) in at_values.items()}
-        name = self._name(scope, labels, combination)
-        rendered = {}
-        for field_, cell in self.cells.items():
-            try:
-                rendered[field_] = self._render(field_, cell, combination, scope)
-            except BadTemplate as error:
-                self.work.blame(error, self._blamed(error, cell, at_values), name)
-        if name is None:
-            return None
+    def _values(self, combination: Combination) -> dict[str, tuple[Axis, int]]:
+        return {axis.name: (axis, at) for axis, at in zip(self.axes, combination, strict=True)}
 
-        def locate(way: Path_) -> Place:
-            cell = self.cells.get(str(way[0])) if way else None
-            return cell.place(way[1:], at_values) if cell else self._place("request")
+    def _scope(self, combination: Combination) -> Mapping[str, Any]:
+        values = {axis.name: axis.values[at] for axis, at in zip(self.axes, combination, strict=True)}
+        return ChainMap(values, self.work.vars)
 
-        return Draft(
-            name=name,
-            request={field_: value for field_, value in rendered.items() if not field_.startswith("extra.")},
-            extra={field_[6:]: value for field_, value in rendered.items() if field_.startswith("extra.")},
-            axes=labels,
-            unread=(),
-            broken=frozenset(self.cells.keys() - rendered.keys()),
-            place=self._place("name"),
-            locate=locate,
-        )
-
-    def _blamed(self, error: BadTemplate, cell: Cell, axes: Mapping[str, tuple[Axis, int]]) -> Place:
-        """The row that lacks what its neighbours have; else, as for a slip of the pen, the template."""
+    def _blame(self, error: BadTemplate, cell: Cell, combination: Combination, name: str | None) -> None:
+        """At the row that lacks what its neighbours have; else, as for a slip of the pen, at the template."""
+        axes = self._values(combination)
         way = error.way or cell.way
         inner = way[len(cell.way) :]
-        name, *rest = (*cell.looks_up(inner), "")
-        if name in axes and rest[0] not in self._keys_of(axes[name][0]):
-            return self.work.document.place(way)
-        return cell.place(inner, axes)
+        axis, *rest = (*cell.looks_up(inner), "")
+        lacks = axis in axes and rest[0] not in self._keys_of(axes[axis][0])
+        self.work.blame(error, self.work.document.place(way) if lacks else cell.place(inner, axes), name)
 
     def _keys_of(self, axis: Axis) -> frozenset[str]:
         if axis.name not in self._keys:
@@ -242,28 +255,69 @@ class Item:
             self._keys[axis.name] = frozenset(key for row in rows for key in row)
         return self._keys[axis.name]
 
-    def _name(self, scope: Mapping[str, Any], labels: Mapping[str, Any], combination: Combination) -> str | None:
-        if self.name is None:
-            return unicodedata.normalize("NFC", "-".join(str(label) for label in labels.values()).strip()) or "job"
-        try:
-            value = text_of(self._memoised("name", self.name, combination, scope))
-        except BadTemplate as error:
-            self.work.blame(error, self.work.document.place(self.name.way))
-            return None
-        return unicodedata.normalize("NFC", value.strip())
+    def _namer(self) -> Callable[[Combination], str | None]:
+        """Makes the name of each job; None where that is wrong."""
+        cell, labels = self.name, self.labels
+        if cell is None:
+            return lambda numbers: (
+                _tidy("-".join([str(axis[at]) for axis, at in zip(labels, numbers, strict=True)])) or "job"
+            )
 
-    def _render(self, name: str, cell: Cell, combination: Combination, scope: Mapping[str, Any]) -> Any:
-        value = self._memoised(name, cell, combination, scope)
-        if name != "prompt" or not isinstance(value, dict) or "file" not in value:
-            return value
-        try:
-            return self._file_text(str(value["file"]), scope)
-        except BadTemplate as error:
-            self._all_files_read = False
-            error.way = (*cell.way, "file")
-            raise
+        def rendered(combination: Combination) -> str | None:
+            try:
+                return _tidy(text_of(cell.render(self._scope(combination))))
+            except BadTemplate as error:
+                self.work.blame(error, self.work.document.place(cell.way))
+                return None
 
-    def _file_text(self, source: str, scope: Mapping[str, Any]) -> str:
+        return rendered
+
+    def _column(self, field: str, cell: Cell) -> Callable[[Combination], Part]:
+        """Makes a field of each job, rendered once for each combination of the axes that it reads."""
+        picked = picker([self._positions[name] for name in self.names if name in cell.reads])
+        made: dict[Any, Part] = {}
+
+        def part(combination: Combination) -> Part:
+            key = picked(combination)
+            if (known := made.get(key)) is None:
+                known = made[key] = self._rendered(field, lambda: cell.render(self._scope(combination)))
+            return known
+
+        return self._from_files(cell, part) if field == "prompt" else part
+
+    def _rendered(self, field: str, render: Callable[[], Any]) -> Part:
+        try:
+            value = render()
+        except BadTemplate as error:
+            return Part(field, error=error)
+        return Part(field, None if value is None else plain_value(field, value))
+
+    def _from_files(self, cell: Cell, column: Callable[[Combination], Part]) -> Callable[[Combination], Part]:
+        """A prompt that names a file is what the file says, rendered for the axes that its text reads."""
+        made: dict[Any, Part] = {}
+
+        def part(combination: Combination) -> Part:
+            named = column(combination)
+            if not isinstance(named.value, dict) or "file" not in named.value:
+                return named
+            source = str(named.value["file"])
+            reads = self._read_by(source)
+            key = (source, *(at for name, at in zip(self.names, combination, strict=True) if name in reads))
+            if key not in made:
+                made[key] = self._rendered("prompt", lambda: self._file_text(source, cell, combination))
+            return made[key]
+
+        return part
+
+    def _read_by(self, source: str) -> frozenset[str]:
+        """The axes that the text of a prompt file reads; none where it cannot be read, which is told later."""
+        try:
+            text = self.work.text(source)
+            return compile_template(text).reads if is_template(text) else frozenset()
+        except ValueError:
+            return frozenset()
+
+    def _file_text(self, source: str, cell: Cell, combination: Combination) -> str:
         """What a prompt file says for this job. Raises BadTemplate."""
         try:
             text = self.work.text(source)
@@ -273,25 +327,35 @@ class Item:
             if template.reads & self.work.broken:
                 raise AlreadySaid
             self._read_by_files |= template.reads
-            return text_of(template.render(scope))
+            return text_of(template.render(self._scope(combination)))
         except AlreadySaid:
+            self._all_files_read = False
             raise
-        except BadTemplate as error:
-            raise BadTemplate(f"in the prompt file {shown(source)}: {error}") from None
         except ValueError as error:
-            raise BadTemplate(f"the prompt file {shown(source)} {error}") from None
-
-    def _memoised(self, name: str, cell: Cell, combination: Combination, scope: Mapping[str, Any]) -> Any:
-        """A field is rendered once for each combination of the axes that it reads."""
-        if not cell.reads:
-            return cell.render(scope)
-        read = tuple(at for axis, at in zip(self.axes, combination, strict=True) if axis.name in cell.reads)
-        if (name, read) not in self._memo:
-            self._memo[name, read] = cell.render(scope)
-        return self._memo[name, read]
+            self._all_files_read = False
+            said = f"in the prompt file {shown(source)}: {error}"
+            wrong = BadTemplate(said if isinstance(error, BadTemplate) else f"the prompt file {shown(source)} {error}")
+            wrong.way = (*cell.way, "file")
+            raise wrong from None
 
     def _place(self, inner: str | None = None) -> Place:
         return self.work.document.place((*self.way, inner) if inner else self.way)
+
+
+class _Labels(dict[int, Any]):
+    """The labels of an axis by the number of the value, each made when it is first wanted."""
+
+    def __init__(self, axis: Axis) -> None:
+        super().__init__()
+        self._axis = axis
+
+    def __missing__(self, number: int) -> Any:
+        label = self[number] = self._axis.label(number)
+        return label
+
+
+def _tidy(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def _no_zero(axis: Axis) -> None:

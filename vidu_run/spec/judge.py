@@ -1,0 +1,201 @@
+"""From drafts to jobs: every rendered request held against the provider's rules, named, known by its key, priced.
+
+What repeats is looked at once: a sweep of a hundred thousand jobs has a few hundred different values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidu_run.errors import Problem
+from vidu_run.job import Image, Job
+from vidu_run.key import NOT_PIXELS, fragment, images_fragment, key_from
+from vidu_run.providers.catalogue import request_schema
+from vidu_run.providers.pricing import credits_for, prices
+from vidu_run.providers.rules import Provider
+from vidu_run.spec.axes import picker
+from vidu_run.spec.check import (
+    FREE,
+    Finding,
+    ImageRules,
+    RequestChecker,
+    field_size,
+    image_findings,
+    images_size,
+    name_finding,
+    size_findings,
+)
+from vidu_run.spec.item import Draft, Item, Part
+from vidu_run.spec.pictures import Pictures
+from vidu_run.spec.words import one_line, shown
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What there is to say of one value. `text` is its canonical JSON, "" where it is left out; `size` its bytes in
+    the body; `broken`: it could not be rendered, which has been said.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    text: str = ""
+    size: int = 0
+    images: tuple[Image, ...] = ()
+    broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What there is to say of the fields whose rules depend on one another, and what such a clip costs."""
+
+    findings: list[Finding]
+    credits: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Of the fields of one item: which to pick for which question."""
+
+    rest: Callable[[Sequence[Part]], Any]
+    keyed: tuple[int, ...]
+    """The positions of the fields that decide the pixels, by name."""
+    images: int | None
+    has_extra: bool
+
+    @staticmethod
+    def of(item: Item) -> _Shape:
+        fields = item.fields
+        named = sorted((field_.removeprefix("extra."), at) for at, field_ in enumerate(fields))
+        return _Shape(
+            rest=picker([at for at, field_ in enumerate(fields) if field_ not in FREE]),
+            keyed=tuple(at for name, at in named if name not in NOT_PIXELS),
+            images=fields.index("images") if "images" in fields else None,
+            has_extra=any(field_.startswith("extra.") for field_ in fields),
+        )
+
+
+class Judge:
+    """`rules` is the name of the provider whose rules the requests are held against; `problems` are added to."""
+
+    def __init__(self, provider: Provider, rules: str, folder: Path, problems: list[Problem]) -> None:
+        limits = provider.limits
+        self.problems = problems
+        self._provider = provider
+        self._prices = prices(provider)
+        self._checker = RequestChecker(request_schema(provider), rules)
+        self._pictures = Pictures(folder, limits.file_bytes)
+        self._rules = ImageRules(
+            limits.aspect_min, limits.aspect_max, limits.closeness_min, limits.closeness_max, limits.body_bytes
+        )
+        self._fields: dict[Part, _Field] = {}
+        self._rests: dict[tuple[Item, Any], _Rest] = {}
+
+    def jobs(self, drafts: Sequence[Draft]) -> list[Job]:
+        made: list[tuple[Job, Draft]] = []
+        item, shape = None, None
+        for draft in drafts:
+            if draft.item is not item or shape is None:
+                item, shape = draft.item, _Shape.of(draft.item)
+            if (job := self._job(draft, shape)) is not None:
+                made.append((job, draft))
+        self._check_names(drafts)
+        self._check_keys(made)
+        return [job for job, _ in made]
+
+    def _job(self, draft: Draft, shape: _Shape) -> Job | None:
+        parts = draft.parts
+        known = self._fields
+        fields = [known.get(part) or self._field(part) for part in parts]
+        rest = self._rests.get((draft.item, shape.rest(parts))) or self._rest(draft, shape)
+        findings, size, broken = rest.findings, 0, False
+        for one in fields:
+            if one.findings:
+                findings = findings + one.findings
+            size += one.size
+            broken |= one.broken
+        findings = findings or size_findings(size, self._rules)
+        if findings or broken:
+            self._report(draft, findings)
+            return None
+        return Job(
+            name=draft.name,
+            key=key_from(self._provider.name, [text for at in shape.keyed if (text := fields[at].text)]),
+            request=_request(parts, shape.has_extra),
+            images=() if shape.images is None else fields[shape.images].images,
+            axes=draft.axes,
+            place=draft.place,
+            credits=rest.credits,
+        )
+
+    def _field(self, part: Part) -> _Field:
+        self._fields[part] = made = self._looked_at(part)
+        return made
+
+    def _looked_at(self, part: Part) -> _Field:
+        name, value = part.field.removeprefix("extra."), part.value
+        if value is None:
+            return _Field(broken=part.error is not None)
+        extra = part.field != name
+        findings = self._checker.extra_findings(name) if extra else self._checker.field_findings(name, value)
+        if name != "images" or extra:
+            text = "" if findings else fragment(name, value)
+            return _Field(findings, text, field_size(text))
+        images, wrong = self._pictures.of(value)
+        findings = findings + wrong
+        if findings:
+            return _Field(findings)
+        findings = image_findings(images, self._rules)
+        return _Field(findings, images_fragment(images), images_size(images), images)
+
+    def _rest(self, draft: Draft, shape: _Shape) -> _Rest:
+        parts = [part for part in draft.parts if part.field not in FREE and not part.field.startswith("extra.")]
+        request = {part.field: part.value for part in parts if part.value is not None}
+        findings = self._checker.findings(request)
+        if shape.images is None or draft.parts[shape.images].value is None:
+            findings = [*findings, (("images",), "images is missing")]
+        whole = not findings and all(part.error is None for part in parts)
+        rest = _Rest(findings, credits_for(self._provider, self._prices, request) if whole else None)
+        self._rests[draft.item, shape.rest(draft.parts)] = rest
+        return rest
+
+    def _report(self, draft: Draft, findings: Sequence[Finding]) -> None:
+        broken = {part.field for part in draft.parts if part.error is not None}
+        for way, message in findings:
+            if not way or way[0] not in broken:
+                self.problems.append(Problem(draft.locate(way), message, draft.name))
+
+    def _check_names(self, drafts: Sequence[Draft]) -> None:
+        seen: dict[str, Draft] = {}
+        for draft in drafts:
+            if wrong := name_finding(draft.name):
+                self.problems.append(Problem(draft.place, wrong, draft.name))
+            first = seen.setdefault(draft.name.casefold(), draft)
+            if first is not draft:
+                self.problems.append(Problem(draft.place, _same_name(first, draft), draft.name))
+
+    def _check_keys(self, made: Sequence[tuple[Job, Draft]]) -> None:
+        seen: dict[str, Job] = {}
+        for job, draft in made:
+            first = seen.setdefault(job.key, job)
+            if first is job:
+                continue
+            axes = " or ".join(draft.item.unread)
+            why = f"no field of the request reads the axis {axes}" if axes else "both ask for the same video"
+            self.problems.append(
+                Problem(job.place, f"the same request as job {one_line(first.name)} at {first.place}: {why}", job.name)
+            )
+
+
+def _request(parts: Sequence[Part], has_extra: bool) -> dict[str, Any]:
+    """What is sent, less what is left out."""
+    if has_extra:
+        return {part.field.removeprefix("extra."): part.value for part in parts if part.value is not None}
+    return {part.field: part.value for part in parts if part.value is not None}
+
+
+def _same_name(first: Draft, second: Draft) -> str:
+    differing = [axis for axis, label in second.axes.items() if first.axes.get(axis) != label]
+    advice = f"; add {' or '.join('{{ ' + axis + ' }}' for axis in differing)} to it" if differing else ""
+    return f"the name {shown(second.name)} is also that of the job at {first.place}{advice}"
