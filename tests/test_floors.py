@@ -47,6 +47,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "spec.expand",
             "spec.check",
             "spec.sources",
+            "spec.caveats",
             "spec.pictures",
             "spec.judge",
             "spec.load",

@@ -71,7 +71,6 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
     spec = load(path, where.provider, wish.settings)
     service = where.service(spec)
     out = where.folder(spec)
-    console.problems(spec.warnings)
     console.say(service.greeting, "bright_black")
     with locked(out):
         journal = await _opened(spec, service, out, wish.opening)
@@ -82,6 +81,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 with signals(stop, console.say):
                     await recover(spec.jobs, setting, reach, journal, stop, console)
                 plan = _plan(spec, journal, out, wish.plan)
+                console.problems(spec.warnings({step.job.key for step in plan.to_buy}))
                 go = _confirmed(plan, spec, out, wish, console)
                 with signals(stop, console.say):
                     incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]

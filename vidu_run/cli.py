@@ -174,6 +174,7 @@ def plan(specs: Sequence[Path], settings: Sequence[str], as_json: bool, markdown
         console.raw(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
         return Exit.DONE
     for made, spec in plans:
+        console.problems(spec.warnings({step.job.key for step in made.to_buy}))
         if markdown:
             console.answer(show.plan_markdown(made, prices(spec.provider)))
             continue
@@ -382,7 +383,10 @@ def _guarded(arguments: list[str]) -> int:
     try:
         return int(cli.main(arguments, prog_name="vidu-run", standalone_mode=False) or 0)
     except SpecTrouble as trouble:
-        return _fail(str(trouble), trouble.code)
+        from vidu_run.console import Console
+
+        Console().problems(trouble.problems)
+        return int(trouble.code)
     except Trouble as trouble:
         return _fail(f"vidu-run: {trouble}", trouble.code)
     except click.ClickException as error:

@@ -8,12 +8,14 @@ import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console as Rich
 from rich.live import Live
 from rich.text import Text
 
-from vidu_run.errors import Problem
+from vidu_run.errors import Place, Problem
 
 COLOURS = {
     "done": "green",
@@ -78,11 +80,42 @@ class Console:
             signal.signal(signal.SIGINT, before)
 
     def problems(self, problems: Iterable[Problem]) -> None:
+        """One line each; on a terminal with the line of the file it stands in, and a mark under it."""
+        sources = _Sources()
         for problem in problems:
-            self._screen.show(Text(clean(str(problem)), style="yellow" if problem.warning else ""))
+            style = "yellow" if problem.warning else ""
+            self._screen.show(Text(clean(str(problem)), style=style))
+            if self._screen.is_terminal and (excerpt := sources.excerpt(problem.place, self._screen.width)):
+                self._screen.show(Text(excerpt, style="bright_black"))
 
     def progress(self, states: Mapping[str, str]) -> Progress:
         return Progress(self._screen, states)
+
+
+class _Sources:
+    """Lines of the files that problems point into."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] = {}
+
+    def excerpt(self, place: Place, width: int) -> str:
+        """The line a place stands in and a caret under its column, cut to `width`; "" where it cannot be read."""
+        if not place.line:
+            return ""
+        if place.file not in self._lines:
+            try:
+                self._lines[place.file] = Path(place.file).read_text(encoding="utf-8-sig").splitlines()
+            except (OSError, ValueError):
+                self._lines[place.file] = []
+        lines, room = self._lines[place.file], max(20, width - 8)
+        if place.line > len(lines):
+            return ""
+        # What `clean` would take out must not move the caret.
+        line = "".join(char if clean(char) else " " for char in lines[place.line - 1])
+        start = max(0, min(place.column - 1 - room // 2, len(line) - room))
+        line = ("…" + line[start + 1 :] if start else line)[:room]
+        gap = cell_len(line[: place.column - 1 - start])
+        return f"{place.line:>5} | {line}\n{'':>5} | {'':>{gap}}^"
 
 
 class Progress:

@@ -28,7 +28,9 @@ class Checked:
         specs = f"{self.specs} spec{'' if self.specs == 1 else 's'}"
         if self.errors:
             return f"{specs}, {self.errors} problem{'' if self.errors == 1 else 's'}. Nothing was sent."
-        return f"{specs}, {self.jobs:,} job{'' if self.jobs == 1 else 's'}, no problem"
+        warnings = len(self.problems)
+        more = f", {warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""
+        return f"{specs}, {self.jobs:,} job{'' if self.jobs == 1 else 's'}, no problem{more}"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def check_all(specs: Sequence[Path], provider: str | None, settings: Mapping[str
         except SpecTrouble as trouble:
             problems += trouble.problems
         else:
-            problems += spec.warnings
+            problems += spec.warnings()
             jobs += len(spec.jobs)
     return Checked(tuple(problems), jobs, len(specs))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vidu_run.errors import Problem
+from vidu_run.errors import Place, Problem
 from vidu_run.job import Frame, Image, Request
 from vidu_run.key import canonical
 from vidu_run.spec.read import Document, Path_, walk
@@ -30,6 +30,9 @@ LONGEST_PART = 200
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """No text for a model or a label has a use for these; line ends and tabs are none of them."""
+
+MOST_AT_ONE_PLACE = 20
+"""Different messages about one place, such as an axis each of whose values is wrong in its own way."""
 
 Finding = tuple[Path_, str]
 """The way to a value inside a request, and what is wrong with it."""
@@ -213,19 +216,26 @@ def name_finding(name: str) -> str | None:
 
 
 def fold(problems: Iterable[Problem]) -> list[Problem]:
-    """One problem for each place and message, saying how many more jobs it was met in; in the order of the file."""
-    counts: dict[tuple[Any, str, bool], int] = {}
-    first: dict[tuple[Any, str, bool], Problem] = {}
+    """One problem for each place and message, saying how many more jobs it was met in; in the order of the file.
+
+    A place whose values are wrong each in its own way, as a range can be, is told `MOST_AT_ONE_PLACE` times.
+    """
+    places: dict[tuple[Place, bool], dict[str, list[Problem]]] = {}
     for problem in problems:
-        same = (problem.place, problem.message, problem.warning)
-        counts[same] = counts.get(same, 0) + 1
-        first.setdefault(same, problem)
+        places.setdefault((problem.place, problem.warning), {}).setdefault(problem.message, []).append(problem)
     folded = []
-    for same, problem in first.items():
-        more = counts[same] - 1
-        job = problem.job and one_line(problem.job)
-        folded.append(replace(problem, job=f"{job} (and {more:,} more like it)" if more and job else job))
+    for messages in places.values():
+        groups = list(messages.values())
+        for group in groups[MOST_AT_ONE_PLACE:]:
+            groups[MOST_AT_ONE_PLACE - 1] += group
+        folded += [_folded(group) for group in groups[:MOST_AT_ONE_PLACE]]
     return sorted(folded, key=lambda problem: problem.place)
+
+
+def _folded(alike: Sequence[Problem]) -> Problem:
+    first, more = alike[0], len(alike) - 1
+    job = first.job and one_line(first.job)
+    return replace(first, job=f"{job} (and {more:,} more like it)" if more and job else job)
 
 
 def _controls(name: str, value: Any) -> Iterator[Finding]:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidu_run.errors import Problem
+from vidu_run.errors import Place, Problem
 from vidu_run.job import Image, Job
 from vidu_run.key import NOT_PIXELS, fragment, images_fragment, key_from
 from vidu_run.providers.catalogue import request_schema
-from vidu_run.providers.pricing import credits_for, prices
+from vidu_run.providers.pricing import credits_for, effective, prices
 from vidu_run.providers.rules import Provider
 from vidu_run.spec.axes import picker
+from vidu_run.spec.caveats import image_caveats, request_caveats, seed_caveat
 from vidu_run.spec.check import (
     FREE,
     Finding,
@@ -43,6 +44,7 @@ class _Field:
     text: str = ""
     size: int = 0
     images: tuple[Image, ...] = ()
+    caveats: list[Finding] = field(default_factory=list)
     broken: bool = False
 
 
@@ -51,7 +53,8 @@ class _Rest:
     """What there is to say of the fields whose rules depend on one another, and what such a clip costs."""
 
     findings: list[Finding]
-    credits: int | None
+    credits: int | None = None
+    caveats: list[Finding] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class _Shape:
     keyed: tuple[int, ...]
     """The positions of the fields that decide the pixels, by name."""
     images: int | None
+    seed: int | None
     has_extra: bool
 
     @staticmethod
@@ -72,16 +76,25 @@ class _Shape:
             rest=picker([at for at, field_ in enumerate(fields) if field_ not in FREE]),
             keyed=tuple(at for name, at in named if name not in NOT_PIXELS),
             images=fields.index("images") if "images" in fields else None,
+            seed=fields.index("seed") if "seed" in fields else None,
             has_extra=any(field_.startswith("extra.") for field_ in fields),
         )
 
 
 class Judge:
-    """`rules` is the name of the provider whose rules the requests are held against; `problems` are added to."""
+    """`rules` is the name of the provider whose rules the requests are held against; `problems` are added to.
 
-    def __init__(self, provider: Provider, rules: str, folder: Path, problems: list[Problem]) -> None:
+    `caveats` are what the jobs that passed may not mean, by place and sentence. `assumed` credits are counted for a
+    clip without a known price.
+    """
+
+    def __init__(
+        self, provider: Provider, rules: str, folder: Path, problems: list[Problem], assumed: int | None
+    ) -> None:
         limits = provider.limits
         self.problems = problems
+        self.caveats: dict[tuple[Place, str], list[Job]] = {}
+        self._assumed = assumed
         self._provider = provider
         self._prices = prices(provider)
         self._checker = RequestChecker(request_schema(provider), rules)
@@ -119,15 +132,22 @@ class Judge:
         if findings or broken:
             self._report(draft, findings)
             return None
-        return Job(
+        job = Job(
             name=draft.name,
             key=key_from(self._provider.name, [text for at in shape.keyed if (text := fields[at].text)]),
             request=_request(parts, shape.has_extra),
             images=() if shape.images is None else fields[shape.images].images,
             axes=draft.axes,
             place=draft.place,
-            credits=rest.credits,
+            credits=self._assumed if rest.credits is None else rest.credits,
         )
+        seed = seed_caveat(None if shape.seed is None else parts[shape.seed].value)
+        caveats = rest.caveats if seed is None else [*rest.caveats, seed]
+        if shape.images is not None:
+            caveats = caveats + fields[shape.images].caveats
+        for way, message in caveats:
+            self.caveats.setdefault((draft.locate(way), message), []).append(job)
+        return job
 
     def _field(self, part: Part) -> _Field:
         self._fields[part] = made = self._looked_at(part)
@@ -147,7 +167,8 @@ class Judge:
         if findings:
             return _Field(findings)
         findings = image_findings(images, self._rules)
-        return _Field(findings, images_fragment(images), images_size(images), images)
+        caveats = list(image_caveats(images, self._rules))
+        return _Field(findings, images_fragment(images), images_size(images), images, caveats)
 
     def _rest(self, draft: Draft, shape: _Shape) -> _Rest:
         parts = [part for part in draft.parts if part.field not in FREE and not part.field.startswith("extra.")]
@@ -155,8 +176,11 @@ class Judge:
         findings = self._checker.findings(request)
         if shape.images is None or draft.parts[shape.images].value is None:
             findings = [*findings, (("images",), "images is missing")]
-        whole = not findings and all(part.error is None for part in parts)
-        rest = _Rest(findings, credits_for(self._provider, self._prices, request) if whole else None)
+        rest = _Rest(findings)
+        if not findings and all(part.error is None for part in parts):
+            made = effective(self._provider, request)
+            caveats = list(request_caveats(self._provider, self._prices, request, made))
+            rest = _Rest(findings, credits_for(self._provider, self._prices, request), caveats)
         self._rests[draft.item, shape.rest(draft.parts)] = rest
         return rest
 

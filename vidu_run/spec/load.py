@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidu_run.errors import Problem, SpecTrouble
+from vidu_run.errors import Place, Problem, SpecTrouble
 from vidu_run.frames import inside, small_text
-from vidu_run.job import Job
+from vidu_run.job import Job, Key
 from vidu_run.key import plain
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import local_like, provider, schema_file
@@ -42,19 +42,38 @@ class Spec:
     off_peak_concurrency: int
     budget: int | None
     timing: Timing
-    warnings: tuple[Problem, ...] = ()
+    caveats: Mapping[tuple[Place, str], list[Job]] = field(default_factory=dict)
+    """What is risky or without effect: where and what, and the jobs it was met in."""
 
     @property
     def name(self) -> str:
         return self.path.name.removesuffix(".yaml").removesuffix(".yml")
+
+    def warnings(self, keys: Container[Key] | None = None) -> list[Problem]:
+        """What the user may not mean, folded; of the jobs with these keys alone."""
+        met = [
+            Problem(place, message, job.name, warning=True)
+            for (place, message), jobs in self.caveats.items()
+            for job in jobs
+            if keys is None or job.key in keys
+        ]
+        return fold(met)
 
     @property
     def folder(self) -> Path:
         return self.path.parent
 
 
-def load(path: Path, provider_name: str | None = None, settings: Mapping[str, Any] | None = None) -> Spec:
-    """Raises SpecTrouble with every problem of the spec, or UnknownProvider for `provider_name`."""
+def load(
+    path: Path,
+    provider_name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    assume_credits: int | None = None,
+) -> Spec:
+    """Raises SpecTrouble with every problem of the spec, or UnknownProvider for `provider_name`.
+
+    `assume_credits` are counted for a clip without a known price.
+    """
     document = read_yaml(path, path.as_posix())
     told = {problem.place for problem in document.problems}
     shape = structure(document, _spec_schema())
@@ -66,7 +85,7 @@ def load(path: Path, provider_name: str | None = None, settings: Mapping[str, An
     sources = FileAxes(path.parent, document)
     drafts, problems = expand(document, sources, lambda source: _prompt_text(path.parent, source), settings or {})
     rules = LOCAL_RULES if home == chosen.name == LOCAL else home if chosen.name == LOCAL else chosen.name
-    judge = Judge(chosen, rules, path.parent, problems)
+    judge = Judge(chosen, rules, path.parent, problems, assume_credits)
     jobs = judge.jobs(drafts)
     if judge.problems:
         raise SpecTrouble(fold(judge.problems))
@@ -79,6 +98,7 @@ def load(path: Path, provider_name: str | None = None, settings: Mapping[str, An
         off_peak_concurrency=data.get("off_peak_concurrency", 100),
         budget=data.get("budget"),
         timing=Timing.of(data.get("timing", {})),
+        caveats=judge.caveats,
     )
 
 
