@@ -781,7 +781,6 @@ def test_thousands_of_missing_frames_are_told_in_seconds(frames: Folder) -> None
     assert len(told) == 20
     assert told[-1].endswith("(and 4,980 more like it)")
     assert "did you mean" in told[0]
-    assert "did you mean" not in told[-1]
 
 
 def test_a_folder_called_like_a_video_would_stand_in_the_way_of_one() -> None:
