@@ -35,7 +35,13 @@ class Result:
 
 def environment(**more: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VIDU", "OCTOPUSX", "GITHUB_"))}
-    return {**kept, "VIDU_API_KEY": KEY, "VIDU_RUN_LOCAL_RENDER": "quick", "PYTHONWARNINGS": "error"} | more
+    return {
+        **kept,
+        "VIDU_API_KEY": KEY,
+        "VIDU_RUN_LOCAL_RENDER": "quick",
+        "PYTHONWARNINGS": "error",
+        "XDG_CONFIG_HOME": "/dev/null",
+    } | more
 
 
 class Folder:

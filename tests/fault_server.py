@@ -62,6 +62,7 @@ class FaultServer:
     cancelled: set[str] = field(default_factory=set)
     deaf: bool = False
     failing: set[str] = field(default_factory=set)
+    account: dict[str, Any] = field(default_factory=lambda: {"remains": []})
     any_fault: Callable[[], str] = lambda: "ok"
     """What the next POST meets when `faults` is empty."""
     at: Callable[[str], None] = lambda point: None
@@ -225,6 +226,9 @@ class FaultServer:
             return
         if path.startswith("/ent/v2/tasks?"):
             await self._list(path, writer)
+            return
+        if path == "/ent/v2/credits":
+            await respond(writer, 200, json.dumps(self.account).encode())
             return
         task_id = path.split("/")[-2]
         posted = next((p for p in self.accepted if p.task_id == task_id), None)

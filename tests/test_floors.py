@@ -15,7 +15,8 @@ FLOORS: list[tuple[str, list[str]]] = [
     ("words", ["errors", "reply", "pace", "mp4", "price", "access", "providers.rules", "__init__"]),
     ("things", ["job", "outcome", "files", "lock"]),
     ("pure", ["key", "record", "spec.template", "spec.axes", "spec.words"]),
-    ("plans", ["plan", "caution", "journal.port"]),
+    ("changes", ["difference"]),
+    ("plans", ["plan", "compare", "caution", "journal.port"]),
     (
         "edges",
         [
@@ -51,6 +52,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "spec.pictures",
             "spec.judge",
             "spec.load",
+            "outlook",
             "show",
             "starter",
             "spend",
@@ -76,6 +78,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     ("batch", ["batch"]),
     ("work", ["work"]),
     ("app", ["app"]),
+    ("paper", ["paper"]),
     ("rim", ["cli"]),
     ("door", ["__main__"]),
 ]

@@ -11,22 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run import config, ledger, show, spend, view
-from vidu_run.api.client import Api, ApiTrouble
+from vidu_run.api.client import Api, ApiTrouble, KeyRefused
 from vidu_run.batch import signals
+from vidu_run.compare import Comparison, compare
 from vidu_run.console import Console
 from vidu_run.desk import Stop
-from vidu_run.errors import AccountTrouble, Place, StorageTrouble, UsageTrouble
+from vidu_run.difference import Before
+from vidu_run.errors import AccountTrouble, Place, Problem, StorageTrouble, UsageTrouble
 from vidu_run.folder import locked, output_folder
-from vidu_run.job import Job
+from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Limits, Sheet
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.outlook import Kind, Outlook, kind_of, outlook
 from vidu_run.pace import Timing
 from vidu_run.plan import Action, Found, Plan, Wish, make_plan, meant
-from vidu_run.providers.pricing import prices
+from vidu_run.price import Prices
+from vidu_run.providers.pricing import effective, prices
 from vidu_run.record import Record, State, ledger_record
 from vidu_run.recover import ListingFailed
-from vidu_run.reply import ENDED_BADLY
+from vidu_run.reply import ENDED_BADLY, Balance
 from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
 from vidu_run.state import Identity, Opening, arrange, finish_moves, open_state, present
@@ -55,10 +59,11 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class RunWish:
-    """What the user asked of `run`."""
+    """What the user asked of `run`, or of the `plan` of one."""
 
     plan: Wish
     settings: Mapping[str, Any] = field(default_factory=dict)
+    assume_credits: int | None = None
     concurrency: int | None = None
     budget: int | None = None
     yes: bool = False
@@ -68,7 +73,7 @@ class RunWish:
 
 async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ended:
     """Raises Trouble where nothing was sent; what happens from the first POST on is told in `Ended`."""
-    spec = load(path, where.provider, wish.settings)
+    spec = load(path, where.provider, wish.settings, wish.assume_credits)
     service = where.service(spec)
     out = where.folder(spec)
     console.say(service.greeting, "bright_black")
@@ -80,7 +85,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
             async with Reach(service, out, spec.timing) as reach:
                 with signals(stop, console.say):
                     await recover(spec.jobs, setting, reach, journal, stop, console)
-                plan = _plan(spec, journal, out, wish.plan)
+                plan = make_plan(spec.jobs, _found(spec, journal, out, {}), wish.plan)
                 console.problems(spec.warnings({step.job.key for step in plan.to_buy}))
                 go = _confirmed(plan, spec, out, wish, console)
                 with signals(stop, console.say):
@@ -115,19 +120,56 @@ async def fetch(out: Path, where: Where, console: Console) -> Ended:
             journal.close()
 
 
-def plan(path: Path, where: Where, wish: Wish, settings: Mapping[str, Any]) -> tuple[Plan, Spec]:
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What `plan` has to say of one spec."""
+
+    plan: Plan
+    spec: Spec
+    outlook: Outlook
+    prices: Prices
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return self.spec.warnings({step.job.key for step in self.plan.to_buy})
+
+
+def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     """What `run` would do, from the files and the journal alone: no lock, nothing sent, nothing written."""
-    spec = load(path, where.provider, settings)
+    spec = load(path, where.provider, wish.settings, wish.assume_credits)
     out = where.folder(spec)
     address = config.base_url(spec.provider, where.base_url, where.environment)
     lines = ledger.of_origin(ledger.read(out), address or EMBEDDED).values()
     records = {record.key: record for record in map(ledger_record, lines)}
-    committed = sum(line.get("credits") or 0 for line in lines)
+    found = Found(records, present(out, records.values()), sum(line.get("credits") or 0 for line in lines))
+    past: dict[Kind, list[float]] = {}
     if (out / state_file.NAME).exists():
         with view.read(out) as journal:
-            records |= {record.key: record for record in journal.records()}
-            committed = journal.committed()
-    return make_plan(spec.jobs, Found(records, present(out, records.values()), committed), wish), spec
+            found = _found(spec, journal, out, records)
+            past = _past(spec, journal)
+    made = make_plan(spec.jobs, found, wish.plan)
+    table = prices(spec.provider)
+    return Planned(made, spec, outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency), table)
+
+
+def against(path: Path, base: Path, where: Where, wish: RunWish) -> tuple[Comparison, Spec]:
+    """What a change of a spec would buy: this version beside another one, by key; no state is read."""
+    spec = load(path, where.provider, wish.settings, wish.assume_credits)
+    return compare(spec.jobs, load(base, where.provider, wish.settings, wish.assume_credits).jobs), spec
+
+
+async def balance(spec: Spec, where: Where) -> Balance:
+    """What the account has left. Raises UsageTrouble where the provider cannot tell, or does not."""
+    if spec.provider.routes.credits is None:
+        raise UsageTrouble(f"{spec.provider.name} tells no balance")
+    async with Reach(where.service(spec), where.folder(spec), spec.timing) as reach:
+        api, _ = await reach.open()
+        try:
+            return await api.balance()
+        except KeyRefused as error:
+            raise AccountTrouble(str(error)) from None
+        except ApiTrouble as error:
+            raise UsageTrouble(f"{spec.provider.name} does not tell its balance now ({error})") from None
 
 
 async def cancel(out: Path, names: list[str], where: Where, console: Console) -> int:
@@ -224,9 +266,19 @@ def _facts(spec: Spec) -> dict[str, str]:
     }
 
 
-def _plan(spec: Spec, journal: SqliteJournal, out: Path, wish: Wish) -> Plan:
-    known = {record.key: record for record in journal.records()}
-    return make_plan(spec.jobs, Found(known, present(out, known.values()), journal.committed()), wish)
+def _found(spec: Spec, journal: ReadJournal, out: Path, ledger: Mapping[Key, Record]) -> Found:
+    known = {**ledger, **{record.key: record for record in journal.records()}}
+    old = journal.bought_before({job.key for job in spec.jobs})
+    before = {sheet.name: Before(sheet.request, sheet.images) for sheet in old}
+    return Found(known, present(out, known.values()), journal.committed(), before)
+
+
+def _past(spec: Spec, journal: ReadJournal) -> dict[Kind, list[float]]:
+    past: dict[Kind, list[float]] = {}
+    for request, seconds in journal.took():
+        if request.get("model") in spec.provider.models:
+            past.setdefault(kind_of(effective(spec.provider, request)), []).append(seconds)
+    return past
 
 
 def _confirmed(plan: Plan, spec: Spec, out: Path, wish: RunWish, console: Console) -> bool:

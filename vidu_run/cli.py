@@ -69,6 +69,9 @@ _retry = click.option("--retry-failed", is_flag=True, help="Also buy again what 
 _rebuy = click.option("--rebuy", is_flag=True, help="Also buy what the ledger says was delivered elsewhere.")
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 _spec = click.argument("spec", type=FILE)
+_assume = click.option(
+    "--assume-credits", type=click.IntRange(0), metavar="N", help="Count N for a clip without a known price."
+)
 _maybe_spec = click.argument("spec", type=FILE, required=False)
 _state = click.option("--state", type=FOLDER, help="The output folder, where the spec may be gone.")
 
@@ -82,6 +85,7 @@ _state = click.option("--state", type=FOLDER, help="The output folder, where the
 @_retry
 @_rebuy
 @_json
+@_assume
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Tasks at the API at once.")
 @click.option("--budget", type=click.IntRange(0), metavar="N", help="Credits this run may add.")
 @click.option("--no-wait", is_flag=True, help="Submit, and leave the waiting to a later run.")
@@ -98,6 +102,7 @@ def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> i
     wish = app.RunWish(
         plan=Wish(options["only"], options["limit"], options["retry_failed"], options["rebuy"]),
         settings=_parsed(settings),
+        assume_credits=options["assume_credits"],
         concurrency=options["concurrency"],
         budget=options["budget"],
         yes=options["yes"],
@@ -154,31 +159,49 @@ def check(specs: Sequence[Path], provider: str | None, settings: Sequence[str], 
 @_retry
 @_rebuy
 @_json
+@_assume
 @click.option("--markdown", is_flag=True, help="A table for a pull request.")
-def plan(specs: Sequence[Path], settings: Sequence[str], as_json: bool, markdown: bool, **options: Any) -> int:
+@click.option("--against", type=FILE, metavar="FILE", help="Another version of the spec: what the change buys.")
+@click.option("--balance", is_flag=True, help="Ask the account what is left; the one question a plan may send.")
+@click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Tasks at the API at once, for the time.")
+def plan(
+    specs: Sequence[Path],
+    settings: Sequence[str],
+    as_json: bool,
+    markdown: bool,
+    against: Path | None,
+    balance: bool,
+    assume_credits: int | None,
+    concurrency: int | None,
+    **options: Any,
+) -> int:
     """Each job's step, reason and price.
 
-    Sends nothing, not even a question.
+    Sends nothing, and asks nothing but for --balance.
     """
-    from vidu_run import app, show
+    from vidu_run import app, paper
     from vidu_run.console import Console
     from vidu_run.plan import Wish
-    from vidu_run.providers.pricing import prices
-    from vidu_run.report.data import plan_document
 
     console = Console()
-    wish = Wish(options["only"], options["limit"], options["retry_failed"], options["rebuy"])
-    plans = [app.plan(path, _where(options), wish, _parsed(settings)) for path in specs]
-    if as_json:
-        documents = [plan_document(made) for made, _ in plans]
-        console.raw(json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False))
+    form = "json" if as_json else "markdown" if markdown else "text"
+    wish = app.RunWish(
+        plan=Wish(options["only"], options["limit"], options["retry_failed"], options["rebuy"]),
+        settings=_parsed(settings),
+        assume_credits=assume_credits,
+        concurrency=concurrency,
+    )
+    if against is not None:
+        if len(specs) != 1:
+            raise UsageTrouble("--against compares one spec")
+        console.answer(paper.compared(app.against(specs[0], against, _where(options), wish), form))
         return Exit.DONE
-    for made, spec in plans:
-        console.problems(spec.warnings({step.job.key for step in made.to_buy}))
-        if markdown:
-            console.answer(show.plan_markdown(made, prices(spec.provider)))
-            continue
-        console.answer("\n".join([*show.plan_table(made), show.plan_summary(made, prices(spec.provider))]))
+    plans = [app.plan(path, _where(options), wish) for path in specs]
+    left = [_run(app.balance(made.spec, _where(options))) if balance else None for made in plans]
+    if form != "json":
+        for made in plans:
+            console.problems(made.warnings)
+    console.answer(paper.planned(plans, left, form))
     return Exit.DONE
 
 
@@ -301,14 +324,14 @@ def serve(port: int, folder: Path) -> int:
 def schema(name: str) -> int:
     """Print a JSON Schema.
 
-    NAME is `spec`, or a provider for its request: octopusx, vidu, vidu-cn.
+    NAME is `spec`, `prices` for your own price list, or a provider for its request: octopusx, vidu, vidu-cn.
     """
     from vidu_run.console import Console
     from vidu_run.providers.catalogue import PROVIDER_NAMES, schema_file
 
-    if name not in ("spec", *PROVIDER_NAMES):
-        raise UsageTrouble(f"no schema is called {name!r}; there are spec, {', '.join(PROVIDER_NAMES)}")
-    file = schema_file("spec.schema.json" if name == "spec" else f"{name}.request.schema.json")
+    if name not in ("spec", "prices", *PROVIDER_NAMES):
+        raise UsageTrouble(f"no schema is called {name!r}; there are spec, prices, {', '.join(PROVIDER_NAMES)}")
+    file = schema_file(f"{name}.schema.json" if name in ("spec", "prices") else f"{name}.request.schema.json")
     Console().raw(file.read_text(encoding="utf-8").rstrip("\n"))
     return Exit.DONE
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from vidu_run.difference import Before, before, difference
 from vidu_run.job import Job, Key
 from vidu_run.record import Record, State
 
@@ -42,11 +43,14 @@ class Wish:
 @dataclass(frozen=True, slots=True)
 class Found:
     """What is known before planning: records by key, keys whose delivered file is there and whole, credits spent or
-    possibly spent."""
+    possibly spent.
+    """
 
     records: Mapping[Key, Record]
     present: frozenset[Key] = frozenset()
     committed: int = 0
+    before: Mapping[str, Before] = field(default_factory=dict)
+    """By name: jobs that were bought here and are not in the spec any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,8 @@ def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
     steps: list[Step] = []
     submits = 0
     for job in selected(jobs, wish.only):
-        step = _step(job, found.records.get(job.key), job.key in found.present, wish)
+        record = found.records.get(job.key)
+        step = _new(job, found) if record is None else _step(job, record, job.key in found.present, wish)
         if step.action is Action.SUBMIT:
             submits += 1
             if wish.limit is not None and submits > wish.limit:
@@ -105,9 +110,13 @@ def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
     return Plan(tuple(steps), found.committed)
 
 
-def _step(job: Job, record: Record | None, present: bool, wish: Wish) -> Step:
-    if record is None or record.state is State.NOT_SENT:
-        return Step(job, Action.SUBMIT, "new" if record is None else "not sent before", job.credits)
+def _new(job: Job, found: Found) -> Step:
+    old = found.before.get(job.name)
+    changes = difference(old, before(job)) if old else ""
+    return Step(job, Action.SUBMIT, f"changed: {changes}" if changes else "new", job.credits)
+
+
+def _step(job: Job, record: Record, present: bool, wish: Wish) -> Step:
     match record.state:
         case State.INTENT | State.IN_DOUBT:
             return Step(job, Action.ASK, f"in doubt: {record.error or 'the run ended while it was being sent'}")

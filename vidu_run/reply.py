@@ -66,6 +66,15 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Balance:
+    """What an account has left, in credits, and how many tasks it may run and runs at once; None: it does not say."""
+
+    credits: int | None = None
+    concurrency: int | None = None
+    running: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """An error envelope. `code` is "" where the server gave none, `message` where it gave a code alone."""
 
@@ -114,6 +123,8 @@ _ENDED_CODE, _ENDED_MESSAGE = _paths("ErrCode err_code"), _paths("Message err_ms
 _REFUSAL_CODE = _paths("reason error.code error.type code")
 _REFUSAL_MESSAGE, _BARE_MESSAGE = _paths("message error.message reason"), _paths("message reason")
 _TRACE = _paths("metadata.trace_id trace_id request_id")
+# The documents' table has the second name, their sample the first.
+_REMAINS = ("remains", "remaining_credits")
 _NEXT_PAGE = _paths("next_page_token data.next_page_token")
 
 # A string is swallowed whole, even one that never ends: the scan stays linear.
@@ -164,6 +175,16 @@ def read_submit(document: object) -> Look:
 def read_list(document: object) -> tuple[list[Look], str | None]:
     """The rows of one page of the task list, and the token of the next page if there is one."""
     return [_look(row) for row in _rows(document) or ()], _first((document,), _NEXT_PAGE, _text) or None
+
+
+def read_balance(document: object) -> Balance:
+    """The account's reply: its kinds of credits together, the widest of their concurrency limits."""
+    rows = next((found for name in _REMAINS if isinstance(found := _at(document, (name,)), list)), [])
+    credits, limits, running = (
+        [value for row in _maps(*rows) if (value := _credits(_at(row, (name,)))) is not None]
+        for name in ("credit_remain", "concurrency_limit", "current_concurrency")
+    )
+    return Balance(sum(credits) if credits else None, max(limits, default=None), sum(running) if running else None)
 
 
 def read_refusal(document: object) -> Refusal | None:

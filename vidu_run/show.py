@@ -8,14 +8,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vidu_run.compare import Change, Comparison
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.plan import Action, Plan
 from vidu_run.price import Prices
 from vidu_run.record import Record
+from vidu_run.reply import Balance
 
 MOST_SHOWN = 40
 """Rows of a plan on a terminal; --json has them all."""
+
+MOST_ROWS = 200
+"""Rows of a table in Markdown: a comment on GitHub takes 65,536 characters."""
 
 DOUBTS_LISTED = 12
 """Up to so many jobs in doubt are told one by one."""
@@ -57,13 +62,65 @@ def plan_table(plan: Plan) -> list[str]:
     return [*rows, *([f"… and {more:,} more"] if more else [])]
 
 
+def balance_text(balance: Balance) -> str:
+    held = "does not say what it has" if balance.credits is None else f"has {credits_text(balance.credits)} left"
+    at_once = f", {balance.concurrency} tasks at once" if balance.concurrency is not None else ""
+    return f"the account {held}{at_once}"
+
+
+def time_text(seconds: float, clip_seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        words = f"{seconds:.0f} s"
+    else:
+        words = f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+    return f"about {words}: clips have taken {clip_seconds:.0f} s here"
+
+
 def plan_markdown(plan: Plan, prices: Prices) -> str:
+    rows = [(step.action.value, step.job.name, _price(step.credits, step.action), step.reason) for step in plan.steps]
+    return _markdown(plan_summary(plan, prices), ("step", "job", "credits", "reason"), rows)
+
+
+def comparison_summary(found: Comparison, prices: Prices) -> str:
+    unknown = f", and {found.unpriced:,} without a known price" if found.unpriced else ""
+    spends = f"{credits_text(found.credits, prices)}{unknown}" if found.to_buy else "nothing"
+    return f"{len(found.to_buy):,} new, {found.gone:,} gone, {found.same:,} the same: this change spends {spends}"
+
+
+def comparison_table(found: Comparison) -> list[str]:
+    shown = found.changes[:MOST_SHOWN]
+    width = max((len(change.job.name) for change in shown), default=4)
     rows = [
-        f"| {step.action.value} | `{step.job.name}` | {_price(step.credits, step.action)} | {step.reason} |"
-        for step in plan.steps
+        f"{change.what:<8} {change.job.name:<{width}}  {_change_price(change):>8}  {change.why}".rstrip()
+        for change in shown
     ]
-    head = ["| step | job | credits | reason |", "| --- | --- | ---: | --- |"]
-    return "\n".join([f"**{plan_summary(plan, prices)}**", "", *head, *rows])
+    more = len(found.changes) - len(shown)
+    return [*rows, *([f"… and {more:,} more"] if more else [])]
+
+
+def comparison_markdown(found: Comparison, prices: Prices) -> str:
+    rows = [(change.what, change.job.name, _change_price(change), change.why) for change in found.changes]
+    return _markdown(comparison_summary(found, prices), ("change", "job", "credits", "what"), rows)
+
+
+def _change_price(change: Change) -> str:
+    return "" if change.what == "gone" else _price(change.job.credits, Action.SUBMIT)
+
+
+def _markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table that fits into a comment; a name or a prompt cannot break out of its cell."""
+    lines = [f"**{title}**"]
+    if rows:
+        lines += ["", f"| {' | '.join(head)} |", "| --- | --- | ---: | --- |"]
+        lines += [f"| {' | '.join(_cell(text) for text in row)} |" for row in rows[:MOST_ROWS]]
+    if len(rows) > MOST_ROWS:
+        lines += ["", f"… and {len(rows) - MOST_ROWS:,} more"]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return "".join(f"\\{char}" if char in "\\|`*_<>[]@#" else char for char in text.replace("\n", " "))
 
 
 def _price(credits: int | None, action: Action) -> str:

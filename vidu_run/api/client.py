@@ -20,7 +20,7 @@ from vidu_run.api.body import Body
 from vidu_run.outcome import Evidence
 from vidu_run.pace import Timing
 from vidu_run.providers.rules import Provider
-from vidu_run.reply import BadReply, Look, parse_json, read_list, read_refusal, read_task
+from vidu_run.reply import BadReply, Balance, Look, parse_json, read_balance, read_list, read_refusal, read_task
 
 MOST_REPLY = 1 << 20
 """Bytes of a reply that are read; a submit's reply may echo its request, so it gets that much more."""
@@ -148,6 +148,18 @@ class Api:
             return read_list(parse_json(reply.body))
         except BadReply as error:
             raise ApiTrouble(f"an unreadable list: {error}") from None
+
+    async def balance(self) -> Balance:
+        """What the account has left and how many tasks it may run at once. Raises ApiTrouble or KeyRefused."""
+        reply = await self._get(self._url(self._provider.routes.credits or ""))
+        if reply.status in (401, 402, 403):
+            raise KeyRefused(_refused(reply))
+        if reply.status != 200:
+            raise ApiTrouble(_refused(reply))
+        try:
+            return read_balance(parse_json(reply.body))
+        except BadReply as error:
+            raise ApiTrouble(f"an unreadable balance: {error}") from None
 
     async def cancel(self, task_id: str) -> None:
         """Cancel a task that still waits; it costs nothing. Raises ApiTrouble, also where it is too late."""

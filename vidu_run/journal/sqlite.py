@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ OWN_ATTEMPT = """
 """
 MOVED_ASIDE = "moves_set_aside"
 """The fact that every file on the list of moves has left its old name."""
+
+MOST_PAST = 500
+"""Clips whose durations are looked at."""
 
 INTERRUPTED = "the run ended while it was being sent"
 
@@ -50,6 +53,22 @@ class ReadJournal:
     def all_sheets(self) -> list[Sheet]:
         """Also the jobs that earlier versions of the spec had."""
         return [_sheet(row) for row in self._all("SELECT * FROM jobs ORDER BY position, key")]
+
+    def bought_before(self, keys: Container[Key]) -> list[Sheet]:
+        """The sheets of jobs that an attempt was made of, and that have none of these keys; the latest last."""
+        rows = self._all(
+            "SELECT jobs.*, max(attempts.id) AS latest FROM jobs JOIN attempts USING (key)"
+            " WHERE attempts.state != 'not_sent' GROUP BY key ORDER BY latest"
+        )
+        return [_sheet(row) for row in rows if row["key"] not in keys]
+
+    def took(self) -> list[tuple[dict[str, Any], float]]:
+        """The requests of the latest clips, and the seconds each took from its acceptance to its end."""
+        rows = self._all(
+            "SELECT request, finished_at - accepted_at AS seconds FROM attempts JOIN jobs USING (key)"
+            f" WHERE finished_at > accepted_at AND off_peak = 0 ORDER BY attempts.id DESC LIMIT {MOST_PAST}"
+        )
+        return [(json.loads(row["request"]), row["seconds"]) for row in rows]
 
     def records(self, keys: Iterable[Key] | None = None) -> Iterator[Record]:
         """The latest attempt of each key that counts; for a key without one, what the ledger says."""

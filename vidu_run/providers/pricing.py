@@ -4,13 +4,20 @@ never part of a job's key.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from vidu_run.errors import UsageTrouble
 from vidu_run.price import Prices, Rate, Row, estimate
-from vidu_run.providers.catalogue import read_data
+from vidu_run.providers.catalogue import read_data, schema_file
 from vidu_run.providers.rules import Effective, Provider
+
+PRICES_VARIABLE = "VIDU_RUN_PRICES"
+"""Names the file of the user's own prices; else `vidu-run/prices.json` in the user's configuration."""
 
 
 def effective(p: Provider, request: Mapping[str, object]) -> Effective:
@@ -34,18 +41,52 @@ def credits_for(p: Provider, prices: Prices, request: Mapping[str, object]) -> i
     return estimate(prices, e.model, e.resolution, e.seconds, off_peak=off_peak, is_rec=is_rec)
 
 
-def prices(p: Provider) -> Prices:
+def prices(p: Provider, environment: Mapping[str, str] = os.environ) -> Prices:
+    """The provider's price list, with what the user knows better laid over it. Raises UsageTrouble for a file of the
+    user's that is no price list.
+    """
     raw = read_data(p.prices)
-    credit = raw["credit"]
+    mine, source = _mine(p.name, environment)
+    credit = raw["credit"] | mine.get("credit", {})
+    rows = [*raw["rows"], *({"source": source, "date": "", **row} for row in mine.get("rows", []))]
     return Prices(
-        title=raw["title"],
-        rows={(row["model"], row["resolution"]): _row(row) for row in raw["rows"]},
+        title=f"your prices in {source}" if mine else raw["title"],
+        rows={(row["model"], row["resolution"]): _row(row) for row in rows},
         off_peak_percent=raw["off_peak"]["percent"],
         is_rec_credits=raw["is_rec"]["credits"],
         usd_per_credit=Decimal(credit["usd"]),
         cny_per_credit=Decimal(credit["cny"]),
         date=credit["date"],
     )
+
+
+def _mine(name: str, environment: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """The user's own prices for a provider, {} where there are none; and the file they stand in."""
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~")) / ".config")
+    path = Path(environment.get(PRICES_VARIABLE) or home / "vidu-run" / "prices.json")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        if PRICES_VARIABLE in environment:
+            raise UsageTrouble(f"{path}: cannot be read ({error.strerror})") from None
+        return {}, str(path)
+    try:
+        document = json.loads(text)
+        wrong = next(_validator().iter_errors(document), None)
+    except ValueError as error:
+        raise UsageTrouble(f"{path}: not JSON ({error})") from None
+    if wrong is not None:
+        where = ".".join(str(step) for step in wrong.absolute_path)
+        raise UsageTrouble(f"{path}: {where + ': ' if where else ''}{wrong.message[:200]}")
+    return document.get(name, {}), str(path)
+
+
+def _validator() -> Any:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    schema = json.loads(schema_file("prices.schema.json").read_text(encoding="utf-8"))
+    return Draft202012Validator(schema, registry=Registry())
 
 
 def _row(raw: Mapping[str, Any]) -> Row:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from vidu_run.compare import Comparison
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.plan import Plan
@@ -62,8 +63,8 @@ def status(
     }
 
 
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """The object of `plan --json`."""
+def plan_document(plan: Plan, usd: float, seconds: float | None, off_peak: int | None) -> dict[str, Any]:
+    """The object of `plan --json`; `usd` and `seconds` are of the submits, `off_peak` their credits if moved there."""
     jobs = [
         {
             "name": step.job.name,
@@ -81,10 +82,29 @@ def plan_document(plan: Plan) -> dict[str, Any]:
             "jobs": len(jobs),
             "steps": dict(steps),
             "credits": plan.credits,
+            "usd": usd,
             "unpriced": len(plan.unpriced),
             "committed": plan.committed,
+            "seconds": seconds,
+            "off_peak_credits": off_peak,
         },
     }
+
+
+def comparison_document(found: Comparison, usd: float) -> dict[str, Any]:
+    """The object of `plan --against --json`."""
+    changes = [
+        {
+            "name": change.job.name,
+            "key": change.job.key,
+            "change": change.what,
+            "what": change.why,
+            "credits": None if change.what == "gone" else change.job.credits,
+        }
+        for change in found.changes
+    ]
+    totals = {"new": len(found.to_buy), "gone": found.gone, "same": found.same, "credits": found.credits, "usd": usd}
+    return {"jobs": changes, "totals": {**totals, "unpriced": found.unpriced}}
 
 
 def page_document(
