@@ -38,7 +38,7 @@ def test_a_spec_alone_means_run(folder: Folder) -> None:
         (["resolve", "jobs.yaml", "x"], "--task ID, --resubmit, --abandon"),
         (["resolve", "jobs.yaml", "--abandon"], "name the jobs"),
         (["resolve", "jobs.yaml", "x", "--task", "a/../b"], "not a task id"),
-        (["schema", "klingon"], "there are spec, octopusx"),
+        (["schema", "klingon"], "there are spec, prices, octopusx"),
         (["serve", "--port", "99999"], "99999"),
     ],
 )
@@ -99,7 +99,7 @@ def test_plan_sends_nothing_writes_nothing_and_prices_every_job(folder: Folder, 
     assert not server.requests
     assert not (folder.path / "out").exists()
     assert "3 jobs: 3 to submit · 18 credits ($0.09)" in folder("plan", "jobs.yaml").out
-    assert "| submit | `job-1` | 6 | new |" in folder("plan", "jobs.yaml", "--markdown").out
+    assert "| submit | job-1 | 6 | new |" in folder("plan", "jobs.yaml", "--markdown").out
 
 
 def test_plan_knows_what_is_done_in_doubt_and_failed(folder: Folder, server: FaultServer) -> None:

@@ -74,7 +74,7 @@ FLOORS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("session", ["session"]),
-    ("joins", ["recover", "generate", "carry", "state", "view", "verdict", "serve"]),
+    ("joins", ["recover", "generate", "carry", "state", "view", "verdict", "serve", "complete"]),
     ("batch", ["batch"]),
     ("work", ["work"]),
     ("app", ["app"]),

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
+from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import name_colour
 from jsonschema import Draft202012Validator
+from PIL import Image
 from referencing import Registry
 
+from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import PROVIDER_NAMES, provider, request_schema, schema_file
+from vidu_run.spec.item import MAX_JOBS
+from vidu_run.spec.load import load
+from vidu_run.spec.read import walk
 
 SCHEMA = json.loads(schema_file("spec.schema.json").read_text(encoding="utf-8"))
+FIELDS = SCHEMA["$defs"]["request"]["properties"]
 VALIDATOR = Draft202012Validator(SCHEMA, registry=Registry())
 
 EXAMPLE = yaml.safe_load("""
@@ -180,28 +191,155 @@ def test_a_spec_may_not_have(spec: Any) -> None:
 
 def test_a_request_may_name_every_field_of_every_provider_and_no_other() -> None:
     known = {field for name in PROVIDER_NAMES for field in request_schema(provider(name))["properties"]}
-    assert set(SCHEMA["$defs"]["request"]["properties"]) == known
+    assert set(FIELDS) == known
 
 
 def test_an_editor_offers_every_model_of_every_provider() -> None:
     known = {model for name in PROVIDER_NAMES for model in provider(name).models}
-    assert set(SCHEMA["$defs"]["request"]["properties"]["model"]["examples"]) == known
+    assert set(FIELDS["model"]["examples"]) == known
 
 
 def test_an_editor_offers_every_provider() -> None:
     assert SCHEMA["properties"]["provider"]["enum"] == ["local", *PROVIDER_NAMES]
 
 
-def described(schema: Any, path: str = "") -> list[str]:
-    """Paths of the named fields that have no text to hover over."""
-    if not isinstance(schema, dict):
-        return []
-    fields = schema.get("properties", {})
-    bare = [f"{path}/{name}" for name, field in fields.items() if "description" not in field]
-    inner = [*fields.items(), *schema.get("$defs", {}).items()]
-    return bare + [p for name, field in inner for p in described(field, f"{path}/{name}")]
+def test_an_editor_offers_every_resolution_of_every_provider() -> None:
+    sizes = [size for name in PROVIDER_NAMES for size in offered(request_schema(provider(name)), "resolution")]
+    assert sizes
+    assert set(FIELDS["resolution"]["examples"]) == set(sizes)
 
 
-def test_every_field_has_a_text_to_hover_over() -> None:
-    assert described(SCHEMA) == []
-    assert described({"properties": {"a": {"properties": {"b": {}}, "description": "x"}}}) == ["/a/b"]
+def offered(schema: Any, field: str) -> Iterator[str]:
+    """The values of a field, wherever a request schema lists them."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {}).get(field, {}).get("enum", [])
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for inner in schema:
+            yield from offered(inner, field)
+
+
+def parts(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every place of a spec that the schema names: its fields, the items of its lists, the values under free names."""
+    named = {f"{path}/{name}": field for name, field in schema.get("properties", {}).items()}
+    listed = {f"{path}[{number}]": item for number, item in enumerate(schema.get("prefixItems", []))}
+    open_ended = {f"{path}/{word}": schema[word] for word in ("items", "additionalProperties") if schema.get(word)}
+    for place, part in {**named, **listed, **open_ended}.items():
+        yield place, part
+        yield from parts(part, place)
+    for part in [schema[word] for word in ("then", "else") if word in schema]:
+        yield from parts(part, path)
+    for name, part in schema.get("$defs", {}).items():
+        yield from parts(part, f"{path}#{name}")
+
+
+PARTS = dict(parts(SCHEMA))
+
+
+def undescribed(schema: Any) -> list[str]:
+    """Places without a text of their own to hover over, or one they refer to."""
+    told = {f"#/$defs/{name}" for name, part in schema.get("$defs", {}).items() if "description" in part}
+    return [place for place, part in parts(schema) if "description" not in part and part.get("$ref") not in told]
+
+
+def test_every_field_item_and_free_value_has_a_text_to_hover_over() -> None:
+    assert {
+        "/jobs/items",
+        "#job/zip/items",
+        "#axis_source/range[2]",
+        "#axis/items",
+        "/vars/additionalProperties",
+    } <= set(PARTS)
+    assert undescribed(SCHEMA) == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "bare"),
+    [
+        ({"properties": {"a": {"properties": {"b": {}}, "description": "x"}}}, "/a/b"),
+        ({"properties": {"a": {"description": "x", "items": {"type": "string"}}}}, "/a/items"),
+        ({"$defs": {"d": {"prefixItems": [{"type": "string"}]}}}, "#d[0]"),
+        ({"then": {"properties": {"a": {"$ref": "#/$defs/d"}}}, "$defs": {"d": {}}}, "/a"),
+    ],
+)
+def test_a_place_without_such_a_text_is_found(schema: Any, bare: str) -> None:
+    assert undescribed(schema) == [bare]
+
+
+def test_a_field_of_a_request_has_a_text_of_its_own_and_not_its_kind_s() -> None:
+    kinds = {part.get("description") for part in SCHEMA["$defs"].values()}
+    assert [name for name, field in FIELDS.items() if field["description"] in kinds] == []
+
+
+def test_a_bound_of_a_number_stands_in_its_text() -> None:
+    bounded = {place: part for place, part in PARTS.items() if "minimum" in part}
+    assert set(bounded) >= {"/budget", "/timing/poll_min", "/max_jobs"}
+    untold = [p for p, part in bounded.items() if f"from {part['minimum']} up" not in part["description"].lower()]
+    assert untold == []
+
+
+def test_the_defaults_that_an_editor_writes_are_those_of_the_program(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (16, 9), name_colour(name)).save(tmp_path / name)
+    smallest = {"version": 1, "jobs": [{"request": {"model": "viduq1", "images": ["a.png", "b.png"]}}]}
+    (tmp_path / "jobs.yaml").write_text(yaml.safe_dump(smallest), encoding="utf-8")
+    spec = load(tmp_path / "jobs.yaml")
+    assert {name: field["default"] for name, field in SCHEMA["properties"].items() if "default" in field} == {
+        "provider": spec.provider.name,
+        "concurrency": spec.concurrency,
+        "max_jobs": MAX_JOBS,
+        "off_peak_concurrency": spec.off_peak_concurrency,
+        "shrink": False,
+    }
+
+
+@pytest.mark.parametrize(("name", "field"), SCHEMA["properties"]["timing"]["properties"].items())
+def test_the_default_of_a_timing_is_told_as_the_program_has_it(name: str, field: Any) -> None:
+    told = re.search(r"Default ([\d.]+\d|\d)", field["description"])
+    assert told
+    assert float(told[1]) == getattr(Timing(), name)
+
+
+def test_the_default_told_for_off_peak_tasks_is_the_program_s() -> None:
+    text = SCHEMA["properties"]["timing"]["properties"]["task_deadline"]["description"]
+    assert f"off-peak {Timing().off_peak_deadline / 3600:g} hours" in text
+
+
+def test_no_field_of_a_request_has_a_default_for_an_editor_to_write() -> None:
+    """Left out and written are two jobs; and an editor fills in whatever has a default."""
+    assert [place for place, part in PARTS.items() if place.startswith("#") and "default" in part] == []
+
+
+def test_the_lengths_told_are_those_of_the_models() -> None:
+    models = [model for name in PROVIDER_NAMES for model in provider(name).models.items()]
+    usual = Counter(model.duration for _, model in models).most_common(1)[0][0]
+    text = FIELDS["duration"]["description"]
+    assert f"Default {usual}" in text
+    assert [name for name, m in models if m.duration != usual and f"with {name} it is {m.duration}" not in text] == []
+    bounds = [
+        rules["properties"]["duration"]
+        for name in PROVIDER_NAMES
+        for rules in request_schema(provider(name))["$defs"].values()
+    ]
+    lengths = {length for rule in bounds for length in rule.get("enum", [rule.get("minimum"), rule.get("maximum")])}
+    assert f"{min(lengths)} to {max(lengths)} as the model decides" in text
+
+
+EXAMPLES = [
+    pytest.param(part, example, id=f"{place}-{number}")
+    for place, part in PARTS.items()
+    for number, example in enumerate(part.get("examples", []))
+]
+
+
+@pytest.mark.parametrize(("part", "example"), EXAMPLES)
+def test_what_an_editor_offers_may_stand_there(part: dict[str, Any], example: Any) -> None:
+    validator = Draft202012Validator({**part, "$defs": SCHEMA["$defs"]}, registry=Registry())
+    assert [error.message for error in validator.iter_errors(example)] == []
+
+
+@pytest.mark.parametrize(("part", "example"), EXAMPLES)
+def test_what_an_editor_inserts_needs_no_quotes(part: dict[str, Any], example: Any) -> None:
+    """Editors write a text of an example as it is: one that begins with a template would break the file."""
+    texts = [text for _, text in walk(example) if isinstance(text, str)]
+    assert [yaml.safe_load(f"a: {text}") for text in texts] == [{"a": text} for text in texts]

@@ -20,16 +20,36 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
+def _offers(what: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    """A function of `vidu_run.complete` by its name, imported when a shell asks."""
+
+    def offered(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        from vidu_run import complete
+
+        # Behind an option that still wants its value click has read no argument yet.
+        known = {**ctx.params, "spec": ctx.params.get("spec") or next(iter(ctx.args), None)}
+        found: list[Any] = getattr(complete, what)(known, incomplete)
+        return found
+
+    return offered
+
+
 class _Commands(click.Group):
     """`vidu-run jobs.yaml` is `vidu-run run jobs.yaml`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
             near = get_close_matches(args[0], self.commands, n=1)
-            if near and not Path(args[0]).exists():
+            if near and not Path(args[0]).exists() and not ctx.resilient_parsing:
                 raise click.UsageError(f"there is no command or spec {args[0]!r}; did you mean {near[0]}?", ctx)
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Commands, and the specs one may run without naming a command."""
+        from vidu_run import complete
+
+        return super().shell_complete(ctx, incomplete) or complete.specs(ctx.params, incomplete)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,21 +78,27 @@ def _options(*options: Decorator) -> Decorator:
 
 _place = _options(
     click.option("--out", type=FOLDER, help="The output folder. Default: out/<spec name>/ beside the spec."),
-    click.option("--provider", metavar="NAME", help="local, octopusx, vidu or vidu-cn instead of the spec's."),
+    click.option(
+        "--provider",
+        metavar="NAME",
+        shell_complete=_offers("providers"),
+        help="local, octopusx, vidu or vidu-cn instead of the spec's.",
+    ),
     click.option("--base-url", metavar="URL", help="Another host for the provider's routes."),
     click.option("--key-file", type=FILE, help="A file with the key, where no variable holds it."),
 )
 _settings = click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Over the spec's vars.")
-_only = click.option("--only", metavar="GLOB", help="Jobs whose name matches.")
+_only = click.option("--only", metavar="GLOB", shell_complete=_offers("known_jobs"), help="Jobs whose name matches.")
 _limit = click.option("--limit", type=click.IntRange(0), metavar="N", help="Submit at most N jobs.")
 _retry = click.option("--retry-failed", is_flag=True, help="Also buy again what failed or was rejected.")
 _rebuy = click.option("--rebuy", is_flag=True, help="Also buy what the ledger says was delivered elsewhere.")
 _json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
-_spec = click.argument("spec", type=FILE)
 _assume = click.option(
     "--assume-credits", type=click.IntRange(0), metavar="N", help="Count N for a clip without a known price."
 )
-_maybe_spec = click.argument("spec", type=FILE, required=False)
+_spec = click.argument("spec", type=FILE, shell_complete=_offers("specs"))
+_specs = click.argument("specs", type=FILE, nargs=-1, required=True, shell_complete=_offers("specs"))
+_maybe_spec = click.argument("spec", type=FILE, required=False, shell_complete=_offers("specs"))
 _state = click.option("--state", type=FOLDER, help="The output folder, where the spec may be gone.")
 
 
@@ -129,8 +155,10 @@ def fetch(spec: Path | None, state: Path | None, as_json: bool, **options: Any) 
 
 
 @cli.command()
-@click.argument("specs", type=FILE, nargs=-1, required=True)
-@click.option("--provider", metavar="NAME", help="Check against another provider's rules.")
+@_specs
+@click.option(
+    "--provider", metavar="NAME", shell_complete=_offers("providers"), help="Check against another provider's rules."
+)
 @_settings
 @_json
 def check(specs: Sequence[Path], provider: str | None, settings: Sequence[str], as_json: bool) -> int:
@@ -151,7 +179,7 @@ def check(specs: Sequence[Path], provider: str | None, settings: Sequence[str], 
 
 
 @cli.command()
-@click.argument("specs", type=FILE, nargs=-1, required=True)
+@_specs
 @_place
 @_settings
 @_only
@@ -161,7 +189,13 @@ def check(specs: Sequence[Path], provider: str | None, settings: Sequence[str], 
 @_json
 @_assume
 @click.option("--markdown", is_flag=True, help="A table for a pull request.")
-@click.option("--against", type=FILE, metavar="FILE", help="Another version of the spec: what the change buys.")
+@click.option(
+    "--against",
+    type=FILE,
+    metavar="FILE",
+    shell_complete=_offers("specs"),
+    help="Another version of the spec: what the change buys.",
+)
 @click.option("--balance", is_flag=True, help="Ask the account what is left; the one question a plan may send.")
 @click.option("--concurrency", type=click.IntRange(1), metavar="N", help="Tasks at the API at once, for the time.")
 def plan(
@@ -259,7 +293,7 @@ def report(spec: Path | None, state: Path | None, as_json: bool, **options: Any)
 
 
 @cli.command()
-@click.argument("words", nargs=-1, metavar="[SPEC] JOB...")
+@click.argument("words", nargs=-1, metavar="[SPEC] JOB...", shell_complete=_offers("doubted_jobs"))
 @_state
 @_place
 @click.option("--task", metavar="ID", help="It was taken: this is its task.")
@@ -290,7 +324,7 @@ def resolve(
 
 
 @cli.command()
-@click.argument("words", nargs=-1, metavar="[SPEC] JOB...")
+@click.argument("words", nargs=-1, metavar="[SPEC] JOB...", shell_complete=_offers("submitted_jobs"))
 @_state
 @_place
 def cancel(words: Sequence[str], state: Path | None, **options: Any) -> int:
@@ -320,7 +354,7 @@ def serve(port: int, folder: Path) -> int:
 
 
 @cli.command()
-@click.argument("name", default="spec", metavar="[NAME]")
+@click.argument("name", default="spec", metavar="[NAME]", shell_complete=_offers("schemas"))
 def schema(name: str) -> int:
     """Print a JSON Schema.
 
@@ -345,6 +379,22 @@ def init(folder: Path) -> int:
 
     made = make_starter(folder)
     Console().answer("\n".join([*(str(path) for path in made), "", f"next: vidu-run {folder / 'jobs.yaml'}"]))
+    return Exit.DONE
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), default="bash", metavar="[bash|zsh|fish]")
+def completion(shell: str) -> int:
+    """Print what makes a shell complete.
+
+    For bash 4.4 or later and zsh: eval "$(vidu-run completion zsh)" in its start-up file.
+    """
+    from click.shell_completion import BashComplete, FishComplete, ZshComplete
+
+    from vidu_run.console import Console
+
+    scripts = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+    Console().raw(scripts[shell](cli, {}, "vidu-run", "_VIDU_RUN_COMPLETE").source().strip("\n"))
     return Exit.DONE
 
 
