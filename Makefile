@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 DEMO := examples/quickstart/jobs.yaml
 
-.PHONY: demo test lint storm bench clean
+.PHONY: demo test lint storm inject bench clean
 
 demo: .venv/local
 	$(BIN)/vidu-run $(DEMO)
@@ -24,6 +24,11 @@ storm: .venv/test
 # CPU and memory of large specs, beside a bare loop in the same run.
 bench: .venv/test
 	$(BIN)/python benchmarks/plan.py
+
+# Long, needs strace: breaks every sync, rename and send of a run, one at a time, and audits what is left.
+# CALLS=fdatasync,rename for some of them, EVERY=--every for each error of the disk both once and for good.
+inject: .venv/test
+	cd tests && ../$(BIN)/python inject.py --calls "$(CALLS)" $(EVERY)
 
 lint: .venv/test
 	$(BIN)/ruff check .

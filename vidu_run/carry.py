@@ -10,6 +10,7 @@ from vidu_run.api.client import ApiTrouble, KeyRefused, Missing, TooMany
 from vidu_run.api.download import DownloadFailed
 from vidu_run.desk import Desk, Stopped
 from vidu_run.errors import Exit
+from vidu_run.files import make_folder
 from vidu_run.journal.port import Delivered, Sheet
 from vidu_run.pace import LONGEST_PAUSE, backoff, poll_interval, retry_after
 from vidu_run.record import Record, State
@@ -83,7 +84,7 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
     """Download, verify, name, record. Gives up for this run after some tries; what is paid for stays fetchable."""
     file = shelf_name(sheet)
     part = desk.out / f"{file}.part"
-    part.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(part.parent)
     if record.state is State.DONE:
         await desk.journal.note(record, State.READY, None)
     link = record.url

@@ -15,11 +15,22 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def make_folder(path: Path) -> None:
+    """A folder and those above it, each with its entry on the disk: what is synced inside a folder that a power cut
+    takes away is gone too. Raises OSError.
+    """
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)
+
+
 def write_durably(target: Path, content: bytes) -> None:
     """Write a whole file or none: aside, synced, renamed. Raises StorageTrouble."""
     aside = target.with_name(f".{secrets.token_hex(8)}.new")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         with aside.open("wb") as file:
             file.write(content)
             file.flush()

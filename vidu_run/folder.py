@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble
+from vidu_run.files import make_folder
 from vidu_run.journal import file as state_file
 from vidu_run.journal.sqlite import ReadJournal
 from vidu_run.lock import os_lock
@@ -37,7 +38,7 @@ def folder_of(spec: Path, provider: str | None) -> Path:
 def locked(out: Path) -> Iterator[None]:
     """Hold the folder, or raise HeldElsewhere naming the run that does. The lock dies with its process."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         lock = os_lock(out.resolve() / LOCK)
         lock.acquire(timeout=PATIENCE)
     except Timeout:

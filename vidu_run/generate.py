@@ -55,6 +55,8 @@ async def _post(job: Job, desk: Desk) -> tuple[State, Outcome]:
         intent = asyncio.create_task(desk.journal.intent(job, marker, desk.limits))
         await asyncio.shield(intent)
         desk.stop.check_submit()
+        if desk.journal.broken:
+            raise StorageTrouble("the state cannot be written any more")
 
     body = Body(job, marker, desk.store, permit)
     try:

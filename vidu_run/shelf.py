@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.files import file_digest, sync
+from vidu_run.files import file_digest, make_folder, sync
 from vidu_run.job import Key
 from vidu_run.journal.port import Move, Sheet
 from vidu_run.record import Record
@@ -95,7 +95,7 @@ def _aside(out: Path, move: Move) -> Path:
 
 def _rename(source: Path, target: Path) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         source.replace(target)
         sync(target.parent)
     except OSError as error:

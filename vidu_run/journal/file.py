@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.files import sync
+from vidu_run.files import make_folder, sync
 
 NAME = "state.db"
 APPLICATION = 1448236593
@@ -24,15 +24,20 @@ def create(folder: Path) -> None:
             "nothing was sent."
         )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in (building, folder / f"{NAME}.new-journal"):
-            leftover.unlink(missing_ok=True)
+        make_folder(folder)
+        for leftover in ("", "-journal", "-wal", "-shm"):
+            (folder / f"{NAME}.new{leftover}").unlink(missing_ok=True)
+        schema = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
         db = sqlite3.connect(building)
-        db.executescript((Path(__file__).parent / "schema.sql").read_text(encoding="utf-8"))
+        db.executescript(f"BEGIN;\n{schema}\nCOMMIT;")
+        # Not later: a kill during this change leaves a file that readers cannot open any more.
+        if db.execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
+            raise sqlite3.OperationalError("no write-ahead log is possible here")
         db.close()
         sync(building)
         building.replace(target)
         sync(folder)
+        sync(folder.parent)
     except (OSError, sqlite3.Error) as error:
         raise StorageTrouble(f"{target}: cannot be created ({error}). Nothing was sent.") from None
 
@@ -56,10 +61,10 @@ def check(path: Path) -> None:
 def connect(path: Path) -> sqlite3.Connection:
     """A writing connection whose commits are on the disk when they return."""
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    db.execute("PRAGMA journal_mode=WAL")
+    mode = db.execute("PRAGMA journal_mode=WAL").fetchone()
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA fullfsync=1")
-    if db.execute("PRAGMA synchronous").fetchone() != (2,):
+    if mode != ("wal",) or db.execute("PRAGMA synchronous").fetchone() != (2,):
         raise StorageTrouble(f"{path}: this SQLite does not sync its commits; nothing can be bought safely here.")
     return db
 
