@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Folder
 from fault_server import FaultServer, markers
-from strace import RENAMES, WRITES, Call, Traced, needs_strace, run
+from strace import RENAMES, SYNCS, WRITES, Call, Traced, needs_strace, run
 
 pytestmark = needs_strace
 
@@ -76,3 +76,13 @@ def the_rename(traced: Traced, out: Path, source: str, target: str) -> Call:
     assert len(found) == 1, f"{target} was named {len(found)} times"
     assert found[0].worked
     return found[0]
+
+
+def test_the_folders_that_hold_the_state_are_on_the_disk_before_anything_is_bought(
+    seen: tuple[Traced, Path, FaultServer],
+) -> None:
+    traced, out, _ = seen
+    first = traced.posts()[0].begin
+    for folder in (out.parents[1], out.parent, out):
+        syncs = [call for call in traced.of(SYNCS, folder) if call.worked and (call.end or 0) < first]
+        assert syncs, f"the entries of {folder} were not synced"
