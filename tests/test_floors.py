@@ -40,6 +40,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "config",
         ],
     ),
+    ("lighter", ["shrink"]),
     (
         "specs",
         [
@@ -74,7 +75,7 @@ FLOORS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("session", ["session"]),
-    ("joins", ["recover", "generate", "carry", "state", "view", "verdict", "serve", "complete"]),
+    ("joins", ["lighten", "recover", "generate", "carry", "state", "view", "verdict", "serve", "complete"]),
     ("batch", ["batch"]),
     ("work", ["work"]),
     ("app", ["app"]),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 from conftest import KEY, Folder
 from fault_server import FaultServer
+from PIL import Image
 
 
 def test_a_run_ends_with_every_video_the_page_and_the_ledger(folder: Folder, server: FaultServer) -> None:
@@ -387,3 +390,27 @@ def test_a_rehearsal_whose_video_is_gone_fetches_it_from_the_local_api_again(fol
 def test_a_budget_does_not_stop_a_free_rehearsal(folder: Folder) -> None:
     folder.sweep(1, extra="budget: 0\n")
     assert folder("run", "jobs.yaml", "--provider", "local").code == 0
+
+
+def test_frames_too_heavy_to_be_sent_are_made_lighter_on_request(folder: Folder, server: FaultServer) -> None:
+    for name in ("a.png", "b.png"):
+        Image.effect_noise((1920, 1080), 90).convert("RGB").resize((2560, 1440), 0).save(
+            folder.path / "frames" / name, compress_level=0
+        )
+    plain = folder.sweep(1)
+    refused = folder("check", "jobs.yaml")
+    assert refused.code == 2
+    assert "after base64" in refused.err
+    plain.write_text(plain.read_text().replace("jobs:\n", "shrink: true\njobs:\n"))
+    done = folder.buy(server)
+    assert done.code == 0, done.err
+    assert "the frames will be made lighter" in done.err
+    (posted,) = server.ledger
+    assert int(posted.headers["content-length"]) <= 20_000_000
+    for image in posted.body["images"]:
+        content = base64.b64decode(image.removeprefix("data:image/jpeg;base64,"))
+        assert Image.open(BytesIO(content)).size == (2560, 1440)
+    frame = folder.path / "frames/a.png"
+    frame.write_bytes(frame.read_bytes())
+    assert folder.buy(server).code == 0
+    assert len(server.ledger) == 1

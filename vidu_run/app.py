@@ -295,7 +295,8 @@ def _confirmed(plan: Plan, spec: Spec, out: Path, wish: RunWish, console: Consol
 def _setting(spec: Spec, where: Where, out: Path, wish: RunWish) -> Setting:
     limits = _limits(wish.concurrency or spec.concurrency, spec.off_peak_concurrency, spec.timing)
     target = target_of(spec.path, out, where.provider, where.out is not None)
-    return Setting(out, spec.folder, target, spec.timing, limits, wish.waits)
+    shrink_to = spec.provider.limits.body_bytes if spec.shrink else None
+    return Setting(out, spec.folder, target, spec.timing, limits, wish.waits, shrink_to)
 
 
 def _limits(concurrency: int, off_peak: int, timing: Timing) -> Limits:

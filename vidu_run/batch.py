@@ -20,6 +20,7 @@ from vidu_run.frames import BadFrame, inside, keep
 from vidu_run.generate import submit
 from vidu_run.job import Frame, Job, Key
 from vidu_run.journal.port import AlreadyLive, Busy, Fenced, Sheet
+from vidu_run.lighten import lightened
 from vidu_run.outcome import Accepted, Outcome, is_moderation
 from vidu_run.record import Record, State
 
@@ -68,7 +69,7 @@ class Batch:
         """One job after another, each as soon as it has a slot."""
         for number, job in enumerate(jobs):
             try:
-                await asyncio.to_thread(self._keep_frames, job)
+                sent = await asyncio.to_thread(self._with_frames, job)
                 slot = await self._desk.slots_of(job.off_peak).take(self._desk.stop)
             except BadFrame as error:
                 self._desk.gave_up(job.name, str(error))
@@ -79,7 +80,7 @@ class Batch:
                 for left in jobs[number:]:
                     self._desk.gave_up(left.name, "no slot was free: tasks of earlier jobs are still at the API")
                 return
-            self._start(self._buy(job, slot))
+            self._start(self._buy(job, sent, slot))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(self._guarded(work))
@@ -105,23 +106,23 @@ class Batch:
         except Exception as error:
             desk.stop.submits(Exit.BUG, f"a bug in vidu-run: {type(error).__name__}: {error}")
 
-    async def _buy(self, job: Job, slot: Slot) -> None:
+    async def _buy(self, job: Job, sent: Job, slot: Slot) -> None:
         record: Record | None = None
         with slot:
-            if await self._submitted(job, slot):
+            if await self._submitted(job, sent, slot):
                 record = await self._waited(job.key, slot)
                 self._learn(job, "task", self._desk.journal.record(job.key))
         if record is not None:
             await self._bring(record)
 
-    async def _submitted(self, job: Job, slot: Slot) -> bool:
-        """Whether there is a task to wait for now."""
+    async def _submitted(self, job: Job, sent: Job, slot: Slot) -> bool:
+        """Whether there is a task to wait for now. `sent` is the job with the frames that go out."""
         desk = self._desk
         if why := desk.caution.holds(job):
             desk.gave_up(job.name, why)
             return False
         try:
-            state, outcome = await self._when_free(job)
+            state, outcome = await self._when_free(sent)
         except (FrameChanged, Busy) as error:
             desk.gave_up(job.name, str(error))
             return False
@@ -187,13 +188,15 @@ class Batch:
         if asked and used not in (None, asked):
             self._desk.once("the API used other seeds than the spec asks for; the records say which")
 
-    def _keep_frames(self, job: Job) -> None:
+    def _with_frames(self, job: Job) -> Job:
+        """The job with its frames in the store, made lighter where that was asked for and is needed."""
         for image in job.images:
             if isinstance(image, Frame) and self._desk.source is not None:
                 try:
                     keep(image, inside(self._desk.source, image.source), self._desk.store)
                 except BadFrame as error:
                     raise BadFrame(f"{image.source} {error}") from None
+        return job if self._desk.shrink_to is None else lightened(job, self._desk.store, self._desk.shrink_to)
 
 
 def _task(outcome: Outcome) -> str:

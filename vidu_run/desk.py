@@ -154,8 +154,9 @@ async def _at_most(waiting: Awaitable[object], seconds: float) -> None:
 @dataclass(slots=True)
 class Desk:
     """`out` is the output folder, `source` the spec's (None where only the state is left). `tell(name, state, text)`
-    shows what happened to a job; `waits` False leaves accepted tasks to a later run; `incomplete` says what this run
-    gave up on though it may still come good.
+    shows what happened to a job; `waits` False leaves accepted tasks to a later run; `shrink_to` is what a body may
+    have in bytes where frames are made lighter; `incomplete` says what this run gave up on though it may still come
+    good.
     """
 
     journal: SqliteJournal
@@ -168,6 +169,7 @@ class Desk:
     tell: Callable[[str, str, str], None]
     stop: Stop
     waits: bool = True
+    shrink_to: int | None = None
     started: float = field(default_factory=time.time)
     incomplete: list[str] = field(default_factory=list)
     said: set[str] = field(default_factory=set)

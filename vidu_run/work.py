@@ -42,7 +42,8 @@ SHOWN = {
 @dataclass(frozen=True, slots=True)
 class Setting:
     """Where and how a run works. `source`: the spec's folder, None where only the state is left. `target`: how the
-    user names this state on a command line."""
+    user names this state on a command line. `shrink_to`: bytes of a body for which frames are made lighter.
+    """
 
     out: Path
     source: Path | None
@@ -50,6 +51,7 @@ class Setting:
     timing: Timing
     limits: Limits
     waits: bool = True
+    shrink_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ async def act(
             timing=setting.timing,
             limits=setting.limits,
             waits=setting.waits,
+            shrink_to=setting.shrink_to,
             tell=progress.tell,
             stop=stop,
         )

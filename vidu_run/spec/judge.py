@@ -33,6 +33,9 @@ from vidu_run.spec.item import Draft, Item, Part
 from vidu_run.spec.pictures import Pictures
 from vidu_run.spec.words import one_line, shown
 
+MOST_SHRUNK = 256 << 20
+"""Bytes of a frame's file that is to be made lighter: room for 16 bits a channel of 40 million pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Field:
@@ -85,20 +88,27 @@ class Judge:
     """`rules` is the name of the provider whose rules the requests are held against; `problems` are added to.
 
     `caveats` are what the jobs that passed may not mean, by place and sentence. `assumed` credits are counted for a
-    clip without a known price.
+    clip without a known price. `shrinks`: frames too heavy to be sent will be made lighter.
     """
 
     def __init__(
-        self, provider: Provider, rules: str, folder: Path, problems: list[Problem], assumed: int | None
+        self,
+        provider: Provider,
+        rules: str,
+        folder: Path,
+        problems: list[Problem],
+        assumed: int | None,
+        shrinks: bool,
     ) -> None:
         limits = provider.limits
         self.problems = problems
         self.caveats: dict[tuple[Place, str], list[Job]] = {}
         self._assumed = assumed
+        self._shrinks = shrinks
         self._provider = provider
         self._prices = prices(provider)
         self._checker = RequestChecker(request_schema(provider), rules)
-        self._pictures = Pictures(folder, limits.file_bytes)
+        self._pictures = Pictures(folder, MOST_SHRUNK if shrinks else limits.file_bytes)
         self._rules = ImageRules(
             limits.aspect_min, limits.aspect_max, limits.closeness_min, limits.closeness_max, limits.body_bytes
         )
@@ -128,7 +138,8 @@ class Judge:
                 findings = findings + one.findings
             size += one.size
             broken |= one.broken
-        findings = findings or size_findings(size, self._rules)
+        heavy = size_findings(size, self._rules)
+        findings = findings or ([] if self._shrinks else heavy)
         if findings or broken:
             self._report(draft, findings)
             return None
@@ -145,6 +156,8 @@ class Judge:
         caveats = rest.caveats if seed is None else [*rest.caveats, seed]
         if shape.images is not None:
             caveats = caveats + fields[shape.images].caveats
+        if heavy:
+            caveats = [*caveats, (("images",), "too heavy to be sent as they are: the frames will be made lighter")]
         for way, message in caveats:
             self.caveats.setdefault((draft.locate(way), message), []).append(job)
         return job

@@ -42,6 +42,7 @@ class Spec:
     off_peak_concurrency: int
     budget: int | None
     timing: Timing
+    shrink: bool = False
     caveats: Mapping[tuple[Place, str], list[Job]] = field(default_factory=dict)
     """What is risky or without effect: where and what, and the jobs it was met in."""
 
@@ -85,7 +86,8 @@ def load(
     sources = FileAxes(path.parent, document)
     drafts, problems = expand(document, sources, lambda source: _prompt_text(path.parent, source), settings or {})
     rules = LOCAL_RULES if home == chosen.name == LOCAL else home if chosen.name == LOCAL else chosen.name
-    judge = Judge(chosen, rules, path.parent, problems, assume_credits)
+    shrink = data.get("shrink", False)
+    judge = Judge(chosen, rules, path.parent, problems, assume_credits, shrink)
     jobs = judge.jobs(drafts)
     if judge.problems:
         raise SpecTrouble(fold(judge.problems))
@@ -98,6 +100,7 @@ def load(
         off_peak_concurrency=data.get("off_peak_concurrency", 100),
         budget=data.get("budget"),
         timing=Timing.of(data.get("timing", {})),
+        shrink=shrink,
         caveats=judge.caveats,
     )
 
