@@ -1,6 +1,7 @@
 """An API that misbehaves on request, over raw sockets, and keeps a ledger of what it accepted.
 
-Each POST takes the next word of `faults` (then "ok"); each download the next word of `download_faults`.
+Each POST takes the next word of `faults` (then "ok"); each download the next word of `download_faults`. A redirect may
+be written with its target: "redirect-accepted to URL".
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,7 +27,11 @@ ACCEPTED_FAULTS = {
     "html-accepted",
     "cut-reply",
     "slow-reply",
+    "redirect-accepted",
 }
+Script = Callable[[asyncio.StreamWriter], Awaitable[object]]
+"""Writes whatever it likes where a reply belongs; then the connection is closed."""
+
 SUBMIT = "/vidu/ent/v2/start-end2video"
 OFFICIAL_SUBMIT = "/ent/v2/start-end2video"
 
@@ -53,6 +59,7 @@ class FaultServer:
     requests: list[str] = field(default_factory=list)
     queried_keys: list[str] = field(default_factory=list)
     download_headers: list[dict[str, str]] = field(default_factory=list)
+    connections: int = 0
     most_in_flight: int = 0
     lists: int = 0
     list_faults: list[str] = field(default_factory=list)
@@ -67,6 +74,12 @@ class FaultServer:
     """What the next POST meets when `faults` is empty."""
     at: Callable[[str], None] = lambda point: None
     """Hears of every point of the protocol that is reached: headers, body, accepted, replied, asked, downloading."""
+    early: Callable[[str], Script | None] = lambda point: None
+    """A reply that does not wait for its request: asked when `connected`, and when a POST's `headers` are in."""
+    answer: Callable[[Posted], Script | None] = lambda posted: None
+    """The reply to a POST; it says itself whether the server accepted, by setting `task_id`."""
+    look: Callable[[str], Script | None] = lambda path: None
+    """The reply to a GET: a query, a list, a download."""
     port: int = 0
 
     @property
@@ -118,16 +131,24 @@ class FaultServer:
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
+        # The transports say good-bye in the loop's next turns.
+        await asyncio.sleep(0.01)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        self.connections += 1
         try:
+            if script := self.early("connected"):
+                await script(writer)
+                return
             while await self._exchange(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             self._open.discard(task)
             writer.close()
@@ -140,6 +161,9 @@ class FaultServer:
         if method == "POST":
             return await self._post(path, headers, reader, writer)
         self.requests.append(path)
+        if script := self.look(path):
+            await script(writer)
+            return False
         if path.startswith("/files/"):
             await self._download(headers, writer)
         else:
@@ -157,7 +181,10 @@ class FaultServer:
                 self.cancelled.add(path.split("/")[-2])
             await respond(writer, 400 if late else 200, reply)
             return False
-        fault = self.faults.pop(0) if self.faults else self.any_fault()
+        if script := self.early("headers"):
+            await script(writer)
+            return False
+        fault, _, target = (self.faults.pop(0) if self.faults else self.any_fault()).partition(" to ")
         self.at("headers")
         if fault == "reset-on-headers":
             return reset(writer)
@@ -166,6 +193,9 @@ class FaultServer:
         posted = Posted(json.loads(body), headers, time.time())
         self.requests.append(path)
         self.ledger.append(posted)
+        if script := self.answer(posted):
+            await script(writer)
+            return False
         if fault in ACCEPTED_FAULTS:
             posted.task_id = f"t-{len(self.ledger)}"
             self.at("accepted")
@@ -184,12 +214,12 @@ class FaultServer:
             writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"task_id": "t-')
             await writer.drain()
             return False
-        status, extra, reply = self._reply(fault, path, posted)
+        status, extra, reply = self._reply(fault, path, posted, target)
         await respond(writer, status, reply, extra)
         self.at("replied")
         return False
 
-    def _reply(self, fault: str, path: str, posted: Posted) -> tuple[int, str, bytes]:
+    def _reply(self, fault: str, path: str, posted: Posted, target: str) -> tuple[int, str, bytes]:
         if fault == "ok":
             official = path == OFFICIAL_SUBMIT
             word = {"state": "created", "credits": 7, "seed": 42} if official else {"status": "processing"}
@@ -205,7 +235,7 @@ class FaultServer:
         if fault == "same-id":
             return 200, "", b'{"task_id": "t-1", "status": "processing"}'
         if fault.startswith("redirect"):
-            return 307, f"Location: {SUBMIT}\r\n", b""
+            return 307, f"Location: {target or SUBMIT}\r\n", b""
         if fault.startswith("429"):
             _, _, after = fault.partition(" ")
             full = after == "QuotaExceeded"
@@ -261,9 +291,10 @@ class FaultServer:
         asked = parse_qs(urlsplit(path).query)
         size = min(100, int(asked.get(f"{self.spelling}.pagesz", ["10"])[0]))
         page = int(asked.get(f"{self.spelling}.page", ["0"])[0])
-        seen = [p for p in self.accepted if time.time() - p.at >= self.list_lag]
+        since = datetime.fromisoformat(asked.get("created_at.from", ["1970-01-01T00:00:00Z"])[0]).timestamp()
+        seen = [p for p in self.accepted if time.time() - p.at >= self.list_lag and p.at >= since]
         rows = [
-            {"id": p.task_id, "state": "success", "created_at": "2026-11-22T10:00:00.123456789Z"}
+            {"id": p.task_id, "state": "success", "created_at": nanoseconds(p.at)}
             | {name: p.body[name] for name in ("model", "prompt", "duration", "resolution") if name in p.body}
             for p in seen[page * size : (page + 1) * size]
         ]
@@ -297,6 +328,10 @@ class FaultServer:
             await respond(writer, int(fault), b"no")
         else:
             await respond(writer, 200, self.video)
+
+
+def nanoseconds(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f789Z")
 
 
 def envelope(status: int, code: str, message: str) -> bytes:

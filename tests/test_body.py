@@ -153,3 +153,22 @@ def test_a_large_frame_is_streamed(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert size == body.length
     assert peak < 2_000_000
+
+
+def test_a_connection_that_breaks_on_the_closing_bytes_may_have_carried_a_whole_request(tmp_path: Path) -> None:
+    """The bytes are handed over, then the write fails: the server may have them all."""
+    received = bytearray()
+
+    class Line:
+        transport = None
+
+        async def write(self, chunk: bytes) -> None:
+            received.extend(chunk)
+            if len(received) == body.length:
+                raise ConnectionResetError("broken pipe")
+
+    body = Body(a_job(Link("https://example.com/a.png")), "m", tmp_path, allow)
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(body.write(Line()))  # type: ignore[arg-type]
+    assert json.loads(received)["payload"] == "m"
+    assert body.whole

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import time
+from dataclasses import replace
 
 import pytest
 from conftest import Folder, Result
@@ -16,7 +19,7 @@ def buy(folder: Folder, server: FaultServer, *words: str) -> Result:
 def stranger(number: int, **fields: object) -> Posted:
     """A task of somebody else in the same account."""
     body = {"model": "viduq2-turbo", "duration": 1, "resolution": "540p", "prompt": "another", "payload": "x"}
-    return Posted({**body, **fields}, {}, 0.0, f"other-{number}")
+    return Posted({**body, **fields}, {}, time.time(), f"other-{number}")
 
 
 @pytest.mark.parametrize("fault", ["lost-reply", "reset-after", "500-accepted", "html-accepted", "cut-reply"])
@@ -146,3 +149,30 @@ def test_a_gateway_that_cannot_list_is_not_asked(folder: Folder, server: FaultSe
     server.faults = ["lost-reply"]
     assert folder.buy(server).code == 4
     assert server.lists == 0
+
+
+def test_a_job_that_was_out_of_the_spec_while_the_state_was_lost_is_found_when_it_comes_back(
+    folder: Folder, server: FaultServer
+) -> None:
+    spec = folder.sweep(2)
+    whole = spec.read_text()
+    assert buy(folder, server).code == 0
+    server.ledger[:] = [replace(posted, at=posted.at - 3600) for posted in server.ledger]
+    shutil.rmtree(folder.path / "out")
+    spec.write_text(whole.replace("[1, 2]", "[1, 1]"))
+    assert buy(folder, server).code == 0
+    spec.write_text(whole)
+    assert buy(folder, server).code == 0
+    assert len(server.accepted) == 2
+
+
+def test_a_state_of_the_first_format_is_brought_up_to_date(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    buy(folder, server, "--limit", "1")
+    state = folder.path / "out/jobs@vidu/state.db"
+    db = sqlite3.connect(state)
+    db.executescript("ALTER TABLE jobs DROP COLUMN searched_at; PRAGMA user_version = 1;")
+    db.close()
+    assert folder("status", "jobs.yaml", "--provider", "vidu", "--json").counts() == {"done": 1, "planned": 1}
+    assert buy(folder, server).counts() == {"done": 2}
+    assert len(server.accepted) == 2

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from conftest import Folder
-from fault_server import FaultServer, markers
+from fault_server import SUBMIT, FaultServer, markers
+
+from vidu_run.access import Access
+from vidu_run.api.client import Api
+from vidu_run.api.download import Downloads
+from vidu_run.desk import Desk, Stop
+from vidu_run.errors import Place
+from vidu_run.generate import submit
+from vidu_run.job import Job, Key, Link
+from vidu_run.journal import file as state_file
+from vidu_run.journal.port import Limits
+from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.pace import Timing
+from vidu_run.providers.catalogue import provider
+from vidu_run.record import State
 
 
 @pytest.mark.parametrize(
@@ -115,7 +131,8 @@ def test_an_account_that_cannot_pay_stops_the_submitting(folder: Folder, server:
 
 
 def test_a_kill_between_the_post_and_its_answer_leaves_the_job_in_doubt(folder: Folder, server: FaultServer) -> None:
-    folder.sweep(1)
+    spec = folder.sweep(1)
+    spec.write_text(spec.read_text().replace("submit_timeout: 2", "submit_timeout: 60"))
     server.faults = ["hang-accepted"]
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
     server.wait_for_post()
@@ -295,3 +312,59 @@ def test_a_hundred_jobs_in_doubt_are_one_readable_group(folder: Folder, server: 
     assert folder("resolve", "jobs.yaml", "job-9*", "--abandon").code == 0
     assert folder("status", "jobs.yaml", "--json").counts() == {"in_doubt": 89, "abandoned": 11}
     assert len(server.ledger) == 100
+
+
+def test_a_redirect_of_an_accepted_post_is_not_followed(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.faults = ["redirect-accepted"]
+    held = folder.buy(server)
+    assert server.double_spent() == []
+    assert held.code == 4
+
+
+def test_a_redirect_to_another_host_does_not_even_connect_to_it(
+    folder: Folder, server: FaultServer, servers: Callable[..., FaultServer]
+) -> None:
+    folder.sweep(1)
+    other = servers()
+    server.faults = [f"redirect-accepted to {other.base_url}{SUBMIT}"]
+    assert folder.buy(server).code == 4
+    assert other.connections == 0
+
+
+def test_no_byte_of_a_post_leaves_before_its_intent_is_committed(tmp_path: Path, server: FaultServer) -> None:
+    """The clock that the journal reads is slow here, so the intent takes its time; the request has to wait for it."""
+    reached: list[tuple[str, list[State]]] = []
+    server.at = lambda point: reached.append((point, states(tmp_path)))
+    request = {"model": "viduq2-turbo", "prompt": "a harbour"}
+    job = Job("job-1", Key("a" * 64), request, (Link("https://example.com/a.png"),), {}, Place("jobs.yaml"))
+    state_file.create(tmp_path)
+
+    def slow_clock() -> float:
+        time.sleep(0.5)
+        return time.time()
+
+    async def buy() -> State:
+        journal = SqliteJournal(tmp_path, slow_clock)
+        downloads = Downloads(2.0, loopback=True)
+        try:
+            await journal.begin({})
+            async with Api(provider("octopusx"), Access(server.base_url, None, None), Timing()) as api:
+                limits = Limits(1, 1, 60.0, 60.0)
+                desk = Desk(journal, api, downloads, tmp_path, None, Timing(), limits, lambda *told: None, Stop())
+                state, _ = await submit(job, desk)
+                return state
+        finally:
+            await downloads.close()
+            journal.close()
+
+    assert asyncio.run(buy()) is State.SUBMITTED
+    assert reached[0] == ("headers", [State.INTENT])
+
+
+def states(folder: Path) -> list[State]:
+    journal = ReadJournal(folder)
+    try:
+        return [record.state for record in journal.records()]
+    finally:
+        journal.close()

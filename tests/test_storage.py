@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import random
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from conftest import Folder, environment
 from fault_server import FaultServer
 
@@ -152,3 +158,126 @@ def test_a_page_is_written_even_when_a_video_s_folder_is_not_there(folder: Folde
     folder.sweep(1, prompt="this one fails")
     assert folder.buy(server).code == 1
     assert Path(folder.path / "out/jobs/report.html").is_file()
+
+
+def test_a_kill_in_the_middle_of_a_download_leaves_no_file_under_the_video_s_name(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1)
+    server.download_faults = ["slow"]
+    server.video += (1_600_000).to_bytes(4, "big") + b"free" + bytes(1_600_000 - 8)
+    videos = folder.path / "out/jobs/videos"
+    running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
+    deadline = time.time() + 20
+    while not (videos.is_dir() and any(path.stat().st_size for path in videos.iterdir())) and time.time() < deadline:
+        time.sleep(0.02)
+    running.kill()
+    running.communicate()
+    assert any(path.stat().st_size for path in videos.iterdir())
+    assert not (videos / "job-1.mp4").exists()
+    assert folder.buy(server).code == 0
+    assert (videos / "job-1.mp4").read_bytes() == server.video
+    assert len(server.accepted) == 1
+
+
+def without_privileges(folder: Folder, server: FaultServer) -> subprocess.CompletedProcess[str]:
+    """The command as an ordinary user, to whom the bits of a folder mean something; for root, without root's rights."""
+    command = [sys.executable, "-m", "vidu_run", "run", "jobs.yaml", "--base-url", server.base_url, "--yes"]
+    if os.geteuid() == 0:
+        dropped = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+        if shutil.which("setpriv") is None or subprocess.run([*dropped, "true"], check=False).returncode != 0:
+            pytest.skip("root writes everywhere, and setpriv cannot take that away here")
+        command = dropped + command
+    return subprocess.run(
+        command, cwd=folder.path, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("where", [".", "out/jobs"])
+def test_a_folder_that_can_be_read_but_not_written_sends_nothing(
+    folder: Folder, server: FaultServer, where: str
+) -> None:
+    folder.sweep(1)
+    if where != ".":
+        assert folder.buy(server).code == 0
+        folder.sweep(3)
+    bought = len(server.ledger)
+    closed = folder.path / where
+    closed.chmod(0o555)
+    refused = without_privileges(folder, server)
+    closed.chmod(0o755)
+    assert refused.returncode == 7, refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "ermission" in refused.stderr or "read-only" in refused.stderr or "readonly" in refused.stderr
+    assert len(server.ledger) == bought
+    assert folder.buy(server).code == 0
+    assert server.double_spent() == []
+
+
+def test_whenever_a_first_run_is_killed_before_it_buys_the_next_one_works(folder: Folder, server: FaultServer) -> None:
+    """Half of the kills come at any moment from the start on, half right after the output folder came into being."""
+    folder.sweep(2)
+    out, dice = folder.path / "out", random.Random(7)
+    for number in range(6):
+        shutil.rmtree(out, ignore_errors=True)
+        server.look = lambda path: endless
+        running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes", "--provider", "vidu")
+        if number % 2:
+            deadline = time.time() + 20
+            while not out.exists() and time.time() < deadline:
+                time.sleep(0.001)
+            time.sleep(dice.uniform(0, 0.06))
+        else:
+            time.sleep(dice.uniform(0, 0.6))
+        running.kill()
+        running.communicate()
+        server.look = lambda path: None
+        before = len(server.ledger)
+        done = folder.buy(server, "--provider", "vidu", *(["--no-wait"] if number else []))
+        assert done.code == (3 if number else 0), done.err
+        assert len(server.ledger) == before + 2
+        server.ledger.clear()
+
+
+async def endless(writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(3600)
+
+
+def places_of_a_key(folder: Folder, state: bytes) -> list[int]:
+    """A place in each copy of a bought job's key: in the tables and in their indexes."""
+    jobs = folder("status", "jobs.yaml", "--json").document["jobs"]
+    key = next(job["key"] for job in jobs if job["state"] == "submitted").encode()
+    return [found.start() + 3 for found in re.finditer(key, state)]
+
+
+def test_a_state_in_which_bits_have_turned_is_refused_or_still_buys_nothing_twice(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(6, extra="concurrency: 12\n")
+    server.faults = ["lost-reply", "lost-reply"]
+    server.task_seconds = 3600
+    assert folder.buy(server, "--no-wait", "--limit", "4").code == 4
+    state = folder.path / "out/jobs/state.db"
+    sound = state.read_bytes()
+    assert not state.with_name("state.db-wal").exists()
+    server.task_seconds = 0
+    used = [at for at, byte in enumerate(sound) if byte]
+    bought, dice, refused = len(server.ledger), random.Random(11), 0
+    random_bits = [[dice.choice(used) for _ in range(dice.choice((1, 2, 8)))] for _ in range(6)]
+    for places in [[at] for at in places_of_a_key(folder, sound)] + random_bits + [[]]:
+        rotten = bytearray(sound) + (b"" if places else dice.randbytes(5000))
+        for at in places:
+            rotten[at] ^= 1 << dice.randrange(8)
+        state.write_bytes(rotten)
+        run = folder.buy(server)
+        assert run.code in (2, 3, 4, 7), run.err
+        refused += run.code == 7
+        if run.code in (2, 7):
+            assert len(server.ledger) == bought
+        assert server.double_spent() == []
+        for name in ("state.db", "state.db-wal", "state.db-shm", "results.jsonl"):
+            state.with_name(name).unlink(missing_ok=True)
+        del server.ledger[bought:]
+    assert refused
+    state.write_bytes(sound)
+    assert folder.buy(server).counts() == {"in_doubt": 2, "done": 4}

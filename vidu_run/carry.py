@@ -12,7 +12,7 @@ from vidu_run.desk import Desk, Stopped
 from vidu_run.errors import Exit
 from vidu_run.files import make_folder
 from vidu_run.journal.port import Delivered, Sheet
-from vidu_run.pace import LONGEST_PAUSE, backoff, poll_interval, retry_after
+from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, poll_interval, retry_after
 from vidu_run.record import Record, State
 from vidu_run.reply import ENDED_BADLY, Look, Phase
 from vidu_run.shelf import place, shelf_name
@@ -48,7 +48,11 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
             raise Stopped from None
         except TooMany as error:
             why, troubles = str(error), troubles + 1
-            await desk.stop.sleep(min(retry_after(error.retry_after, time.time()) or 0.0, LONGEST_PAUSE))
+            asked = retry_after(error.retry_after, time.time()) or 0.0
+            if asked > LONGEST_PAUSE:
+                desk.stop.everything(Exit.INCOMPLETE, not_before(time.time() + asked))
+                raise Stopped from None
+            await desk.stop.sleep(asked)
         except ApiTrouble as error:
             why, troubles, desk.gate.shut = str(error), troubles + 1, True
         if overdue:

@@ -19,7 +19,7 @@ from vidu_run.job import Job
 from vidu_run.journal.port import Attempt
 from vidu_run.key import new_marker
 from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Throttled, classify
-from vidu_run.pace import LONGEST_PAUSE, backoff, retry_after
+from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, retry_after
 from vidu_run.record import State
 
 MOST_TRIES = 8
@@ -94,8 +94,7 @@ async def _pause(outcome: NotSent | Throttled, tries: int, desk: Desk) -> None:
     """Before another POST: what the server asked for, else a growing pause. Raises Stopped."""
     asked = retry_after(outcome.retry_after, time.time()) if isinstance(outcome, Throttled) else None
     if asked is not None and asked > LONGEST_PAUSE:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(min(time.time() + asked, 2**33)))
-        desk.stop.submits(Exit.INCOMPLETE, f"the API asks for no requests before {when}")
+        desk.stop.submits(Exit.INCOMPLETE, not_before(time.time() + asked))
         raise Stopped
     pause = asked if asked is not None else backoff(desk.timing, tries - 1, random.random())
     await desk.stop.sleep(pause, to_submit=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -49,6 +50,12 @@ def poll_interval(timing: Timing, age: float) -> float:
 def backoff(timing: Timing, tries: int, chance: float) -> float:
     """Doubling from `timing.backoff` up to a minute, spread by `chance` in [0, 1) so that many do not come at once."""
     return float(min(60.0, timing.backoff * 2 ** min(tries, 16)) * (0.5 + chance / 2))
+
+
+def not_before(moment: float) -> str:
+    """What is said of a Retry-After that no run waits for; `moment` in Unix seconds."""
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(min(moment, 2**33)))
+    return f"the API asks for no requests before {when}"
 
 
 def retry_after(header: str | None, now: float) -> float | None:

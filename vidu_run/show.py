@@ -184,8 +184,8 @@ def status_text(document: Mapping[str, Any]) -> str:
 
 def end_lines(code: int, reasons: Sequence[tuple[int, str]], status: Mapping[str, Any], page: Any) -> list[str]:
     """The last words of a run: counts, what to know, where to look."""
-    jobs = {job["name"] for job in status["jobs"]}
-    said = [text for _, text in reasons if text.split(":")[0] not in jobs or text.count(":") > 1]
+    counted = {f"{job['name']}: {job['state']}" for job in status["jobs"]}
+    said = [text for _, text in reasons if text not in counted]
     lines = [*(f"! {text}" for text in dict.fromkeys(said[:MOST_SHOWN])), counts_text(status["counts"])]
     lines.append(f"page   {page}")
     if code == 3:

@@ -25,10 +25,6 @@ from vidu_run.report.data import public_state
 from vidu_run.session import Reach
 from vidu_run.state import present
 
-SEARCHED = "searched"
-"""When this state last looked at the API for jobs it does not know: what it bought until then is in it, unless it was
-restored from a copy, which then remembers an earlier time."""
-
 SHOWN = {
     Action.SUBMIT: State.PLANNED,
     Action.WAIT: State.SUBMITTED,
@@ -73,17 +69,15 @@ async def recover(
     if reach.service.provider.routes.list is None:
         return 0
     begun = time.time()
-    searched = journal.meta(SEARCHED)
-    sought = _sought(jobs, journal, float(searched) if searched else None, setting.timing.settle)
-    if not sought:
+    doubtful, unknown = seekers(jobs, journal, setting.timing.settle)
+    if not doubtful and not unknown:
         return 0
     api, _ = await reach.open()
     try:
-        found = await reconcile(api, journal, sought, setting.timing, _shown(console), stop.sleep)
+        found = await reconcile(api, journal, [*doubtful, *unknown], setting.timing, _shown(console), stop.sleep)
     except Stopped:
         return 0
-    if jobs:
-        await journal.remember({SEARCHED: str(begun)})
+    await journal.searched([one.job.key for one in unknown], begun)
     return found
 
 
@@ -91,15 +85,20 @@ def _shown(console: Console) -> Callable[[str], None]:
     return lambda text: console.say(text, "magenta")
 
 
-def _sought(jobs: Sequence[Job], journal: SqliteJournal, searched: float | None, settle: float) -> list[Sought]:
-    """Attempts in doubt; and jobs without a record, since an earlier state may have bought them and be lost."""
+def seekers(jobs: Sequence[Job], journal: SqliteJournal, settle: float) -> tuple[list[Sought], list[Sought]]:
+    """Attempts in doubt; and jobs without a record, since an earlier state may have bought them and be lost.
+
+    What this state bought of a job since its last search for it is known, unless the state is a copy from before,
+    which then remembers an earlier search.
+    """
+    searched = journal.searches()
     records = {record.key: record for record in journal.records()}
     doubtful = {key: record for key, record in records.items() if record.state is State.IN_DOUBT}
     sheets = [sheet for sheet in journal.all_sheets() if sheet.key in doubtful]
-    return [
-        *(Sought(s, doubtful[s.key].posted_at, doubtful[s.key].posted_at + settle) for s in sheets),
-        *(Sought(job, searched) for job in jobs if job.key not in records),
-    ]
+    return (
+        [Sought(s, doubtful[s.key].posted_at, doubtful[s.key].posted_at + settle) for s in sheets],
+        [Sought(job, searched.get(job.key)) for job in jobs if job.key not in records],
+    )
 
 
 async def act(

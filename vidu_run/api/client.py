@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -124,7 +125,7 @@ class Api:
         routes = self._provider.routes.query
         for turn in range(len(routes)):
             number = (self._route + turn) % len(routes)
-            reply = await self._get(self._url(routes[number].format(task_id=task_id)))
+            reply = await self._get(self._url(routes[number].format(task_id=_segment(task_id))))
             if reply.status not in (404, 405):
                 self._route = number
                 return _look(reply, task_id, watermark)
@@ -145,9 +146,13 @@ class Api:
         if reply.status != 200:
             raise ApiTrouble(_refused(reply))
         try:
-            return read_list(parse_json(reply.body))
+            document = parse_json(reply.body)
         except BadReply as error:
             raise ApiTrouble(f"an unreadable list: {error}") from None
+        rows, next_page = read_list(document)
+        if not rows and read_refusal(document):
+            raise ApiTrouble(_refused(reply))
+        return rows, next_page
 
     async def balance(self) -> Balance:
         """What the account has left and how many tasks it may run at once. Raises ApiTrouble or KeyRefused."""
@@ -163,7 +168,7 @@ class Api:
 
     async def cancel(self, task_id: str) -> None:
         """Cancel a task that still waits; it costs nothing. Raises ApiTrouble, also where it is too late."""
-        url = self._url((self._provider.routes.cancel or "").format(task_id=task_id))
+        url = self._url((self._provider.routes.cancel or "").format(task_id=_segment(task_id)))
         try:
             async with (
                 asyncio.timeout(QUERY_TIMEOUT),
@@ -248,6 +253,11 @@ def _look(reply: _Reply, task_id: str, watermark: bool) -> Look:
         return read_task(parse_json(reply.body), task_id=task_id, watermark=watermark)
     except BadReply as error:
         raise ApiTrouble(f"an unreadable reply: {error}") from None
+
+
+def _segment(task_id: str) -> str:
+    """An id may hold what means something in an address; it must stay one part of it."""
+    return quote(task_id, safe=":@,")
 
 
 def _paging(page: int) -> list[tuple[str, str]]:

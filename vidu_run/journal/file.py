@@ -11,7 +11,7 @@ from vidu_run.files import make_folder, sync
 
 NAME = "state.db"
 APPLICATION = 1448236593
-VERSION = 1
+VERSION = 2
 HEADER_SIZE = 100
 
 
@@ -58,6 +58,18 @@ def check(path: Path) -> None:
         raise StorageTrouble(f"{path}: written by a newer vidu-run (format {version}). Update vidu-run to read it.")
 
 
+def upgrade(path: Path) -> None:
+    """Bring a state of an earlier format up to this one; needs the lock. Raises StorageTrouble."""
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        if db.execute("PRAGMA user_version").fetchone() == (1,):
+            db.executescript("BEGIN; ALTER TABLE jobs ADD COLUMN searched_at REAL; PRAGMA user_version = 2; COMMIT;")
+    except sqlite3.Error as error:
+        raise StorageTrouble(f"{path}: cannot be brought to format {VERSION} ({error}). Nothing was sent.") from None
+    finally:
+        db.close()
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """A writing connection whose commits are on the disk when they return."""
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -74,7 +86,7 @@ def reader(path: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=10)
         db.execute("SELECT count(*) FROM meta")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StorageTrouble(f"{path}: cannot be read ({error})") from None
     db.row_factory = sqlite3.Row
     return db

@@ -1,9 +1,10 @@
 PRAGMA application_id = 1448236593; -- "VRU1"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- The jobs of every spec this folder has seen; `position` is NULL for one that is not in the present spec.
+-- `searched_at`: when the API's list was last searched, to its end, for tasks of a job that this state does not know.
 CREATE TABLE jobs (
   key TEXT PRIMARY KEY,
   name TEXT NOT NULL,
@@ -11,7 +12,8 @@ CREATE TABLE jobs (
   axes TEXT NOT NULL,
   request TEXT NOT NULL,
   images TEXT NOT NULL,
-  credits INTEGER
+  credits INTEGER,
+  searched_at REAL
 ) WITHOUT ROWID;
 
 CREATE TABLE attempts (

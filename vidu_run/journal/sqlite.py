@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ from vidu_run.reply import Look
 OWN_ATTEMPT = """
     SELECT id FROM attempts WHERE key = :key AND (marker = :marker OR state = 'in_doubt')
     ORDER BY marker = :marker DESC LIMIT 1
+"""
+PLANT = """
+    INSERT INTO jobs (key, name, position, axes, request, images, credits) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET name = excluded.name, position = excluded.position, axes = excluded.axes,
+        request = excluded.request, images = excluded.images, credits = excluded.credits
 """
 MOVED_ASIDE = "moves_set_aside"
 """The fact that every file on the list of moves has left its old name."""
@@ -52,7 +58,9 @@ class ReadJournal:
 
     def all_sheets(self) -> list[Sheet]:
         """Also the jobs that earlier versions of the spec had."""
-        return [_sheet(row) for row in self._all("SELECT * FROM jobs ORDER BY position, key")]
+        rows = self._all("SELECT * FROM jobs ORDER BY position, key")
+        with self._sound():
+            return [_sheet(row) for row in rows]
 
     def bought_before(self, keys: Container[Key]) -> list[Sheet]:
         """The sheets of jobs that an attempt was made of, and that have none of these keys; the latest last."""
@@ -60,7 +68,8 @@ class ReadJournal:
             "SELECT jobs.*, max(attempts.id) AS latest FROM jobs JOIN attempts USING (key)"
             " WHERE attempts.state != 'not_sent' GROUP BY key ORDER BY latest"
         )
-        return [_sheet(row) for row in rows if row["key"] not in keys]
+        with self._sound():
+            return [_sheet(row) for row in rows if row["key"] not in keys]
 
     def took(self) -> list[tuple[dict[str, Any], float]]:
         """The requests of the latest clips, and the seconds each took from its acceptance to its end."""
@@ -70,22 +79,30 @@ class ReadJournal:
         )
         return [(json.loads(row["request"]), row["seconds"]) for row in rows]
 
+    def searches(self) -> dict[Key, float]:
+        """Jobs whose tasks were looked for at the API before they were bought, and when that was last."""
+        rows = self._all("SELECT key, searched_at FROM jobs WHERE searched_at IS NOT NULL")
+        return {Key(row["key"]): row["searched_at"] for row in rows}
+
     def records(self, keys: Iterable[Key] | None = None) -> Iterator[Record]:
         """The latest attempt of each key that counts; for a key without one, what the ledger says."""
         wanted = None if keys is None else frozenset(keys)
         ledger = self._all("SELECT * FROM ledger")
-        found: dict[str, Record] = {row["key"]: ledger_record(json.loads(row["line"])) for row in ledger}
-        for row in self._all("SELECT * FROM attempts WHERE state != 'not_sent' ORDER BY id"):
-            if row["key"] not in found or not found[row["key"]].elsewhere or row["state"] not in ENDED:
-                found[row["key"]] = _record(row)
+        attempts = self._all("SELECT * FROM attempts WHERE state != 'not_sent' ORDER BY id")
+        with self._sound():
+            found: dict[str, Record] = {row["key"]: ledger_record(json.loads(row["line"])) for row in ledger}
+            for row in attempts:
+                if row["key"] not in found or not found[row["key"]].elsewhere or row["state"] not in ENDED:
+                    found[row["key"]] = _record(row)
         return (record for record in found.values() if wanted is None or record.key in wanted)
 
     def record(self, key: Key) -> Record | None:
         row = self._one("SELECT * FROM attempts WHERE key = ? AND state != 'not_sent' ORDER BY id DESC LIMIT 1", key)
         line = self._one("SELECT * FROM ledger WHERE key = ?", key)
-        if line is not None and (row is None or row["state"] in ENDED):
-            return ledger_record(json.loads(line["line"]))
-        return None if row is None else _record(row)
+        with self._sound():
+            if line is not None and (row is None or row["state"] in ENDED):
+                return ledger_record(json.loads(line["line"]))
+            return None if row is None else _record(row)
 
     def committed(self) -> int:
         """Credits this folder has spent or possibly spent, over all attempts: what the API charged where it told, else
@@ -102,7 +119,9 @@ class ReadJournal:
         return self._one("SELECT 1 FROM attempts WHERE task_id = ?", task_id) is not None
 
     def ledger(self) -> dict[Key, dict[str, Any]]:
-        return {Key(row["key"]): json.loads(row["line"]) for row in self._all("SELECT * FROM ledger ORDER BY key")}
+        rows = self._all("SELECT * FROM ledger ORDER BY key")
+        with self._sound():
+            return {Key(row["key"]): json.loads(row["line"]) for row in rows}
 
     def moves(self) -> list[Move]:
         return [Move(Key(r["key"]), r["source"], r["target"]) for r in self._all("SELECT * FROM moves ORDER BY key")]
@@ -110,8 +129,19 @@ class ReadJournal:
     def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
         try:
             return self._reader.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise StorageTrouble(f"{self.path}: cannot be read ({error}). It was left as it is.") from None
+
+    @contextmanager
+    def _sound(self) -> Iterator[None]:
+        """What is not as it was written can raise in many ways, and always means that the file is damaged."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError) as error:
+            raise StorageTrouble(
+                f"{self.path}: damaged ({error}). It was left as it is; restore it from a copy, or move it away: "
+                "results.jsonl still says what was delivered."
+            ) from None
 
     def _one(self, query: str, *values: Any) -> sqlite3.Row | None:
         return next(iter(self._all(query, *values)), None)
@@ -121,6 +151,8 @@ class SqliteJournal(ReadJournal):
     """One run's journal. Opening it begins a new epoch: whatever an earlier run still sends is fenced off."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        state_file.check(folder / state_file.NAME)
+        state_file.upgrade(folder / state_file.NAME)
         super().__init__(folder)
         self._check_integrity()
         self._clock = clock
@@ -132,8 +164,9 @@ class SqliteJournal(ReadJournal):
         return self._writer.broken
 
     def close(self) -> None:
-        self._writer.close()
+        # The last connection brings the log home, and only a writing one can: afterwards `state.db` is all there is.
         super().close()
+        self._writer.close()
 
     async def begin(self, facts: Mapping[str, str]) -> None:
         """Start an epoch, remember the run's facts, and hold every attempt that an earlier run left open."""
@@ -158,9 +191,14 @@ class SqliteJournal(ReadJournal):
 
         def operation(db: sqlite3.Connection) -> None:
             db.execute("UPDATE jobs SET position = NULL")
-            db.executemany("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            db.executemany(PLANT, rows)
 
         await self._writer.do(operation)
+
+    async def searched(self, keys: Iterable[Key], at: float) -> None:
+        """The API's list was read to its end for tasks of these jobs, at Unix second `at`."""
+        rows = [(at, key) for key in keys]
+        await self._writer.do(lambda db: db.executemany("UPDATE jobs SET searched_at = ? WHERE key = ?", rows) and None)
 
     async def intent(self, job: Job, marker: str, limits: Limits) -> Attempt:
         return await self._writer.do(lambda db: intend(db, job, marker, limits, self.epoch, self._clock()))
@@ -243,12 +281,12 @@ class SqliteJournal(ReadJournal):
         await self._writer.do(operation)
 
     def _check_integrity(self) -> None:
-        verdict = self._all("PRAGMA quick_check(1)")[0][0]
-        if verdict != "ok":
-            raise StorageTrouble(
-                f"{self.path}: damaged ({verdict}). It was left as it is; restore it from a copy, or move it away: "
-                "results.jsonl still says what was delivered."
-            )
+        """Before anything is bought: the whole check, since a key that lost a bit would be a job never heard of."""
+        with self._sound():
+            verdict = self._all("PRAGMA integrity_check(1)")[0][0]
+            if verdict != "ok":
+                raise ValueError(verdict)
+            int(self.meta("epoch") or 0)
 
 
 def _remember(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
