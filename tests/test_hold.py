@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
 from conftest import Folder
 from fault_server import FaultServer
 
@@ -74,3 +75,23 @@ def test_a_job_that_waits_for_a_retry_after_does_not_hold_up_an_account_stop(
     begun = time.time()
     assert folder.buy(server).code == 5
     assert time.time() - begun < 60
+
+
+@pytest.mark.parametrize(("limit", "running", "most"), [(6, 4, 2), (3, 0, 3), (2, 9, 1)])
+def test_auto_takes_the_account_s_limit_less_what_others_run(
+    folder: Folder, server: FaultServer, limit: int, running: int, most: int
+) -> None:
+    folder.sweep(8, extra="concurrency: auto\n")
+    server.task_seconds = 0.5
+    server.account = {"remains": [{"concurrency_limit": limit, "current_concurrency": running}]}
+    done = folder.buy(server, "--provider", "vidu")
+    assert done.code == 0, done.err
+    assert server.most_in_flight == most
+    assert f"may run {limit} tasks at once: {most} for this run" in done.err
+
+
+def test_auto_is_four_where_nobody_tells(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(8, extra="concurrency: auto\n")
+    server.task_seconds = 0.5
+    assert folder.buy(server).code == 0
+    assert server.most_in_flight == 4

@@ -172,7 +172,9 @@ def test_a_file_too_large_is_refused_unread(tmp_path: Path, monkeypatch: pytest.
 
 def test_more_values_than_memory_should_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read, "MOST_NODES", 100)
-    assert trouble(tmp_path, f"a: [{'1,' * 200}]") == ["spec.yaml:1:199: more than 100 values"]
+    assert trouble(tmp_path, f"a: [{'1,' * 200}]") == [
+        "spec.yaml:1:199: more than 100 values: a matrix or a CSV file says more with fewer"
+    ]
 
 
 def billion_laughs() -> str:

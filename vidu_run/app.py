@@ -296,7 +296,8 @@ def _setting(spec: Spec, where: Where, out: Path, wish: RunWish) -> Setting:
     limits = _limits(wish.concurrency or spec.concurrency, spec.off_peak_concurrency, spec.timing)
     target = target_of(spec.path, out, where.provider, where.out is not None)
     shrink_to = spec.provider.limits.body_bytes if spec.shrink else None
-    return Setting(out, spec.folder, target, spec.timing, limits, wish.waits, shrink_to)
+    asks = spec.auto_concurrency and wish.concurrency is None
+    return Setting(out, spec.folder, target, spec.timing, limits, wish.waits, shrink_to, asks)
 
 
 def _limits(concurrency: int, off_peak: int, timing: Timing) -> Limits:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vidu_run import show, view
+from vidu_run.api.client import Api, ApiTrouble
 from vidu_run.batch import Batch
 from vidu_run.console import Console
 from vidu_run.desk import Desk, Stop, Stopped
@@ -39,6 +40,7 @@ SHOWN = {
 class Setting:
     """Where and how a run works. `source`: the spec's folder, None where only the state is left. `target`: how the
     user names this state on a command line. `shrink_to`: bytes of a body for which frames are made lighter.
+    `asks_limit`: the account is asked how many tasks it may run at once.
     """
 
     out: Path
@@ -48,6 +50,7 @@ class Setting:
     limits: Limits
     waits: bool = True
     shrink_to: int | None = None
+    asks_limit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,9 @@ async def act(
         return []
     _warn_of_links(list(fetch.values()), reach.service.provider.limits.link_lifetime_hours, console)
     api, downloads = await reach.open()
+    limits = setting.limits
+    if setting.asks_limit and plan.to_buy and reach.service.provider.routes.credits is not None:
+        limits = await _room(api, limits, len(at_api), console)
     with console.progress({step.job.name: str(SHOWN[step.action]) for step in plan.steps}) as progress:
         desk = Desk(
             journal=journal,
@@ -125,7 +131,7 @@ async def act(
             out=setting.out,
             source=setting.source,
             timing=setting.timing,
-            limits=setting.limits,
+            limits=limits,
             waits=setting.waits,
             shrink_to=setting.shrink_to,
             tell=progress.tell,
@@ -138,6 +144,20 @@ async def act(
             hold=[record for record in records.values() if record.state is State.IN_DOUBT],
         )
     return desk.incomplete
+
+
+async def _room(api: Api, limits: Limits, ours: int, console: Console) -> Limits:
+    """As many tasks as the account may run, less those of others; at least one, and as before where it does not say."""
+    try:
+        told = await api.balance()
+    except ApiTrouble as error:
+        console.say(f"the account does not say its limit ({error}): {limits.slots} tasks at once", "yellow")
+        return limits
+    if told.concurrency is None:
+        return limits
+    slots = max(1, told.concurrency - max(0, (told.running or 0) - ours))
+    console.say(f"the account may run {told.concurrency} tasks at once: {slots} for this run")
+    return replace(limits, slots=slots)
 
 
 def _soonest_first(records: Sequence[Record]) -> list[Record]:

@@ -27,6 +27,9 @@ LOCAL = "local"
 LOCAL_RULES = "octopusx"
 """Whose rules the local API follows where a spec names no other provider."""
 
+USUAL_CONCURRENCY = 4
+"""Tasks at the API at once where nobody says otherwise: below the five of Vidu's smallest package."""
+
 MOST_PROMPT_FILE = 1 << 20
 
 
@@ -43,6 +46,8 @@ class Spec:
     budget: int | None
     timing: Timing
     shrink: bool = False
+    auto_concurrency: bool = False
+    """`concurrency` is a guess: the account may say what its limit is."""
     caveats: Mapping[tuple[Place, str], list[Job]] = field(default_factory=dict)
     """What is risky or without effect: where and what, and the jobs it was met in."""
 
@@ -96,7 +101,8 @@ def load(
         provider=chosen,
         home=home,
         jobs=tuple(jobs),
-        concurrency=data["concurrency"] if isinstance(data.get("concurrency"), int) else 4,
+        concurrency=data["concurrency"] if isinstance(data.get("concurrency"), int) else USUAL_CONCURRENCY,
+        auto_concurrency=data.get("concurrency") == "auto",
         off_peak_concurrency=data.get("off_peak_concurrency", 100),
         budget=data.get("budget"),
         timing=Timing.of(data.get("timing", {})),

@@ -21,8 +21,8 @@ from vidu_run.errors import Place, Problem, SpecTrouble
 
 MOST_BYTES = 64 << 20
 MOST_DEPTH = 32
-MOST_NODES = 2_000_000
-"""Keys and values; each costs half a kilobyte while the file is read."""
+MOST_NODES = 400_000
+"""Keys and values: a kilobyte each while the file is read, so that no spec takes half a gigabyte."""
 
 MOST_DIGITS = 300
 """Of a whole number: beyond these a float cannot hold it, and Python refuses to print one of 4,300."""
@@ -109,7 +109,15 @@ def _guard(text: str, shown: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         nodes += isinstance(event, yaml.NodeEvent)
-        if why := why or _extra(event) or (f"more than {MOST_NODES:,} values" if nodes > MOST_NODES else None):
+        if (
+            why := why
+            or _extra(event)
+            or (
+                f"more than {MOST_NODES:,} values: a matrix or a CSV file says more with fewer"
+                if nodes > MOST_NODES
+                else None
+            )
+        ):
             raise SpecTrouble([Problem(_place(shown, event.start_mark), why)])
 
 
