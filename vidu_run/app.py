@@ -286,7 +286,8 @@ def _confirmed(plan: Plan, spec: Spec, out: Path, wish: RunWish, console: Consol
     if not local:
         spend.within_budget(plan, spec.budget, wish.budget)
     spend.within_disk(plan, shutil.disk_usage(out).free)
-    question = show.plan_summary(plan, prices(spec.provider))
+    table = prices(spec.provider)
+    question = "\n".join([show.plan_summary(plan, table), *show.estimate_note(plan, table, spec.provider)])
     console.say(question)
     budgeted = spec.budget is not None or wish.budget is not None
     return spend.allowed(plan, local, wish.yes, budgeted, console.interactive, question, console.ask)

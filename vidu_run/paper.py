@@ -11,7 +11,7 @@ from vidu_run.compare import Comparison
 from vidu_run.providers.pricing import prices
 from vidu_run.reply import Balance
 from vidu_run.report.data import comparison_document, plan_document
-from vidu_run.spec.load import LOCAL, Spec
+from vidu_run.spec.load import Spec
 
 
 def planned(plans: Sequence[Planned], balances: Sequence[Balance | None], form: str) -> str:
@@ -52,6 +52,5 @@ def _lines(made: Planned, balance: Balance | None) -> list[str]:
         lines.append(show.time_text(ahead.seconds, ahead.clip_seconds))
     if made.plan.to_buy and ahead.off_peak is not None:
         lines.append(f"off-peak it would be {show.credits_text(ahead.off_peak, made.prices)}, within 48 h")
-    if made.plan.to_buy and provider.name != LOCAL and not provider.charge_told:
-        lines.append(f"an estimate from {made.prices.title}; {provider.name} reports no charge")
+    lines += show.estimate_note(made.plan, made.prices, provider)
     return [*lines, *([show.balance_text(balance)] if balance else [])]

@@ -13,6 +13,7 @@ from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.plan import Action, Plan
 from vidu_run.price import Prices
+from vidu_run.providers.rules import Provider
 from vidu_run.record import Record
 from vidu_run.reply import Balance
 
@@ -48,6 +49,13 @@ def plan_summary(plan: Plan, prices: Prices) -> str:
     unknown = f", {len(plan.unpriced)} without a known price" if plan.unpriced else ""
     cost = f" · {credits_text(plan.credits, prices)}{unknown}" if plan.to_buy else ""
     return f"{len(plan.steps)} job{'' if len(plan.steps) == 1 else 's'}: {', '.join(parts) or 'none'}{cost}"
+
+
+def estimate_note(plan: Plan, prices: Prices, provider: Provider) -> list[str]:
+    """What a price is worth where nobody says what was taken."""
+    if not plan.to_buy or provider.charge_told or not provider.key_variables:
+        return []
+    return [f"an estimate from {prices.title}; {provider.name} reports no charge"]
 
 
 def plan_table(plan: Plan) -> list[str]:
