@@ -796,3 +796,12 @@ def test_an_axis_of_wrong_values_is_told_a_bounded_number_of_times(frames: Folde
     told = lines(path)
     assert len(told) == 20
     assert told[-1].endswith("; job 20 (and 9,980 more like it)")
+
+
+def test_one_mistake_in_thousands_of_places_is_told_a_bounded_number_of_times(frames: Folder) -> None:
+    item = "  - {name: j%d, request: {model: viduq1, images: [frames/a.png, frames/b.png], sed: %d}}\n"
+    path = frames.write("version: 1\njobs:\n" + "".join(item % (n, n) for n in range(1, 2001)))
+    told = lines(path)
+    assert len(told) == 20
+    assert told[0] == "jobs.yaml:3:79: request has no 'sed'; did you mean seed?"
+    assert told[-1] == "jobs.yaml:22:80: request has no 'sed'; did you mean seed? (and 1,980 more like it)"

@@ -31,8 +31,8 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """No text for a model or a label has a use for these; line ends and tabs are none of them."""
 
-MOST_AT_ONE_PLACE = 20
-"""Different messages about one place, such as an axis each of whose values is wrong in its own way."""
+MOST_ALIKE = 20
+"""Messages about one place, and places with one message; more of them are only counted."""
 
 Finding = tuple[Path_, str]
 """The way to a value inside a request, and what is wrong with it."""
@@ -218,24 +218,40 @@ def name_finding(name: str) -> str | None:
 def fold(problems: Iterable[Problem]) -> list[Problem]:
     """One problem for each place and message, saying how many more jobs it was met in; in the order of the file.
 
-    A place whose values are wrong each in its own way, as a range can be, is told `MOST_AT_ONE_PLACE` times.
+    A place whose values are wrong each in its own way, as a range can be, is told `MOST_ALIKE` times; so is one
+    mistake that stands in many places, as in a spec that a program wrote.
     """
     places: dict[tuple[Place, bool], dict[str, list[Problem]]] = {}
     for problem in problems:
-        places.setdefault((problem.place, problem.warning), {}).setdefault(problem.message, []).append(problem)
-    folded = []
+        same = places.setdefault((problem.place, problem.warning), {}).setdefault(problem.message, [])
+        if problem.job is not None or not same:
+            same.append(problem)
+    folded: list[list[Problem]] = []
     for messages in places.values():
-        groups = list(messages.values())
-        for group in groups[MOST_AT_ONE_PLACE:]:
-            groups[MOST_AT_ONE_PLACE - 1] += group
-        folded += [_folded(group) for group in groups[:MOST_AT_ONE_PLACE]]
-    return sorted(folded, key=lambda problem: problem.place)
+        folded += _bounded(list(messages.values()))
+    spread: dict[tuple[str, bool], list[list[Problem]]] = {}
+    for group in sorted(folded, key=lambda group: group[0].place):
+        spread.setdefault((group[0].message, group[0].warning), []).append(group)
+    told = [_told(group) for groups in spread.values() for group in _bounded(groups)]
+    return sorted(told, key=lambda problem: problem.place)
 
 
-def _folded(alike: Sequence[Problem]) -> Problem:
+def _bounded(groups: list[list[Problem]]) -> list[list[Problem]]:
+    """At most `MOST_ALIKE` groups, the others counted with the last one told."""
+    kept = groups[:MOST_ALIKE]
+    if len(groups) > MOST_ALIKE:
+        kept[-1] = [problem for group in groups[MOST_ALIKE - 1 :] for problem in group]
+    return kept
+
+
+def _told(alike: Sequence[Problem]) -> Problem:
+    """The first of them; without a job, what is counted stands behind the message."""
     first, more = alike[0], len(alike) - 1
     job = first.job and one_line(first.job)
-    return replace(first, job=f"{job} (and {more:,} more like it)" if more and job else job)
+    if not more:
+        return replace(first, job=job)
+    counted = f"(and {more:,} more like it)"
+    return replace(first, job=f"{job} {counted}") if job else replace(first, message=f"{first.message} {counted}")
 
 
 def _controls(name: str, value: Any) -> Iterator[Finding]:

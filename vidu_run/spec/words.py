@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 TYPES = {
@@ -133,5 +134,10 @@ def _items(schema: dict[str, Any]) -> str:
 def _near(value: Any, known: Iterable[Any]) -> str:
     if not isinstance(value, str) or len(value) > CLEAR_ENOUGH:
         return ""
-    near = get_close_matches(value, [item for item in known if isinstance(item, str)], n=1)
+    return _nearest(value, tuple(item for item in known if isinstance(item, str)))
+
+
+@lru_cache(maxsize=256)
+def _nearest(value: str, known: tuple[str, ...]) -> str:
+    near = get_close_matches(value, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
