@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vidu_run.spec.template import MOST_TEXT, BadTemplate, compile_template, is_template
 
@@ -253,3 +255,29 @@ def test_the_longest_text_still_renders() -> None:
 @pytest.mark.parametrize("text", ["a boat", "{ seed }", "100 %", "a # b", "}}", ""])
 def test_text_without_a_template_is_none(text: str) -> None:
     assert not is_template(text)
+
+
+@given(
+    values=st.dictionaries(
+        st.sampled_from(["a", "b", "c"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=4) | st.just("{{"),
+            lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["x", "y", "items"]), inner),
+            max_leaves=4,
+        ),
+    ),
+    text=st.lists(
+        st.sampled_from(["{{ a }}", "{{ b.x }}", "{{ c['y'].x }}", "{{ a.items }}", "-", " é ", "\n"]), min_size=2
+    ),
+)
+def test_words_and_plain_look_ups_read_as_the_engine_reads_them(values: dict[str, Any], text: list[str]) -> None:
+    """A constant makes it a template for the engine."""
+    plain = "".join(text)
+    assert said(plain, values) == said(plain + "{{ '' }}", values).replace("{{ '' }}", "")
+
+
+def said(template: str, values: dict[str, Any]) -> str:
+    try:
+        return str(compile_template(template).render(values))
+    except BadTemplate as error:
+        return f"wrong: {type(error).__name__}"

@@ -23,6 +23,9 @@ MARKER_ROOM = 64
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
 )
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""Most names: nothing in them can be wrong but the whole."""
+
 LONGEST_NAME = 120
 LONGEST_PART = 200
 """Bytes of a file's or folder's name: systems take 255, and `.mp4`, a key or a hash may be added."""
@@ -197,6 +200,8 @@ def size_findings(fields: int, rules: ImageRules) -> list[Finding]:
 
 def name_finding(name: str) -> str | None:
     """What makes a job's name unfit to be a file's on any of the systems people share a spec across."""
+    if PLAIN_NAME.fullmatch(name) and name.lower() not in RESERVED | {"earlier"}:
+        return None
     parts = name.split("/")
     if not name:
         return "the name is empty"

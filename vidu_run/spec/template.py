@@ -175,9 +175,18 @@ class Template:
     reads: frozenset[str]
     way: tuple[str, ...] | None
     _render: Callable[[Mapping[str, Any]], Any]
+    _pieces: tuple[str | Way, ...] | None = None
+    """Of a text that is nothing but words and plain look-ups, as most names are: no engine is needed to join them."""
 
     def render(self, scope: Mapping[str, Any]) -> Any:
         """The value: of its own type for one `{{ expression }}`, else text. Raises BadTemplate."""
+        try:
+            if self._pieces is not None:
+                text = "".join([p if isinstance(p, str) else text_of(_dug(scope, p)) for p in self._pieces])
+                _check_value(text)
+                return text
+        except (LookupError, TypeError, ValueError):
+            pass  # the engine has the words for it
         try:
             value = self._render({name: scope[name] for name in self.reads if name in scope})
         except UndefinedError as error:
@@ -186,6 +195,12 @@ class Template:
             raise BadTemplate(f"{_short(self.source)}: {error}") from None
         _check_value(value)
         return value
+
+
+def _dug(value: Any, way: Way) -> Any:
+    for step in way:
+        value = value[step]
+    return value
 
 
 def _check_value(value: Any) -> None:
@@ -235,7 +250,7 @@ def _compiled(text: str) -> Template:
     single = SINGLE.fullmatch(text)
     if single and _is_single(tree):
         return Template(text, reads, _way(tree), _expression(single["expression"]))
-    return Template(text, reads, None, _text(ENVIRONMENT.from_string(text)))
+    return Template(text, reads, None, _text(ENVIRONMENT.from_string(text)), _pieces(tree))
 
 
 def _text(template: jinja2.Template) -> Callable[[Mapping[str, Any]], str]:
@@ -302,7 +317,21 @@ def _is_single(tree: nodes.Template) -> bool:
 
 def _way(tree: nodes.Template) -> tuple[str, ...] | None:
     outputs = [child for part in tree.body for child in getattr(part, "nodes", [part])]
-    node = next(o for o in outputs if not isinstance(o, nodes.TemplateData))
+    return _look_up(next(o for o in outputs if not isinstance(o, nodes.TemplateData)))
+
+
+def _pieces(tree: nodes.Template) -> tuple[str | Way, ...] | None:
+    pieces: list[str | Way] = []
+    for node in (child for part in tree.body for child in getattr(part, "nodes", [part])):
+        piece = node.data if isinstance(node, nodes.TemplateData) else _look_up(node)
+        if piece is None:
+            return None
+        pieces.append(piece)
+    return tuple(pieces)
+
+
+def _look_up(node: nodes.Node) -> tuple[str, ...] | None:
+    """The way of a plain look-up, such as `pair.first`."""
     steps: list[str] = []
     while isinstance(node, nodes.Getattr | nodes.Getitem):
         if isinstance(node, nodes.Getattr):
