@@ -62,9 +62,14 @@ FLOORS: list[tuple[str, list[str]]] = [
     (
         "local",
         [
+            "local.pictures",
             "local.badge",
             "local.camera",
+            "local.sound",
+            "local.mark",
+            "local.encode",
             "local.render",
+            "local.cache",
             "local.stand_in",
             "local.tasks",
             "local.shapes",

@@ -6,11 +6,10 @@ It knows nothing of scenes, seeds or video.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-Planes: TypeAlias = tuple[Image.Image, Image.Image, Image.Image]
+from vidu_run.local.pictures import Planes
 
 WORDS_WHEN_BLANK = "rehearsal"
 PILL, TEXT = 24, 226  # luma, video range
@@ -26,6 +25,12 @@ class Badge:
     opacity: Image.Image
     half_opacity: Image.Image  # at the size of the chroma planes
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in luma pixels."""
+        (left, top), (width, height) = self.corner, self.opacity.size
+        return left, top, left + width, top + height
+
     def stamp(self, planes: Planes) -> None:
         """Lays the badge on the planes, in place."""
         luma, blue, red = planes
@@ -36,21 +41,21 @@ class Badge:
             chroma.paste(NEUTRAL, (left // 2, top // 2, left // 2 + width, top // 2 + height), self.half_opacity)
 
 
-def draw(label: str, width: int, height: int) -> Badge:
-    """A badge for the lower left corner of a width x height frame; a label too long for it ends in an ellipsis."""
+def draw(label: str, width: int, height: int, at_top: bool = False) -> Badge:
+    """A badge for the lower or upper left corner of a width x height frame; a label too long ends in an ellipsis."""
     short = min(width, height)
     type_size = max(10, round(short / 32))
     margin = 2 * round(short / 60)
     font = ImageFont.load_default(type_size * SMOOTHING)
     padding = round(type_size * 0.8)
-    words = _fitted(" ".join(label.split()) or WORDS_WHEN_BLANK, font, (width - 2 * (margin + padding)) * SMOOTHING)
+    words = fitted(" ".join(label.split()) or WORDS_WHEN_BLANK, font, (width - 2 * (margin + padding)) * SMOOTHING)
     size = (_even(font.getlength(words) / SMOOTHING + 2 * padding), _even(type_size * 1.9))
     shape, text = _masks(words, font, size)
     luma = Image.composite(Image.new("L", size, TEXT), Image.new("L", size, PILL), text)
     pill = shape.point([round(level * OPACITY) for level in range(256)])
     opacity = Image.composite(Image.new("L", size, 255), pill, text)
     half = opacity.resize((size[0] // 2, size[1] // 2), Image.Resampling.BOX)
-    return Badge((margin, height - margin - size[1]), luma, opacity, half)
+    return Badge((margin, margin if at_top else height - margin - size[1]), luma, opacity, half)
 
 
 def _masks(
@@ -63,7 +68,7 @@ def _masks(
     return shape.resize(size, Image.Resampling.BOX), text.resize(size, Image.Resampling.BOX)
 
 
-def _fitted(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
+def fitted(words: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room: float) -> str:
     if font.getlength(words) <= room:
         return words
     while words and font.getlength(words + "…") > room:

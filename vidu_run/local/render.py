@@ -6,50 +6,41 @@ It runs no model, knows nothing of tasks or HTTP, and keeps nothing between call
 from __future__ import annotations
 
 import cmath
-import io
 import math
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 from uuid import uuid4
 
-import av
 import numpy as np
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps
 
-from vidu_run.local import badge
-from vidu_run.local.badge import Planes
+from vidu_run.local import badge, mark, sound
+from vidu_run.local.badge import Badge
 from vidu_run.local.camera import Grey, View, depth, estimate, grid
+from vidu_run.local.encode import FPS, Facts, Film, encode
+from vidu_run.local.mark import Mark, Stamp
+from vidu_run.local.pictures import Planes, on_white, read, to_planes
+from vidu_run.local.sound import Glimpse, Samples
 
 Area: TypeAlias = tuple[int, int, int, int]
 
-FPS: Final = 24
+RENDER_VERSION: Final = 1
+"""Raised with every change after which the same scene looks or sounds different."""
+
 SHORT_SIDES: Final = {"360p": 360, "540p": 540, "720p": 720, "1080p": 1080}
 LONGEST_ASPECT: Final = 4
 LONGEST_SECONDS: Final = 16
-TITLE: Final = "Rehearsal render by vidu-run"
-COMMENT: Final = "Made on this machine by vidu-run from two stills, as a rehearsal; not the output of a video model."
 CELL: Final = 8  # pixels to a side of the grid on which dissolve weights are worked out
-QUANTISERS: Final = (18, 14)  # of the first and last frame: 36 dB or more even for noise
 HASTE: Final = 0.18  # stills brought to match may cross over quickly; where they still differ, less of a ghost
 SHARPER: Final = 0.4
 FEATHER: Final = 0.06  # of the frame's height
 SLIGHT: Final = 0.05  # pixels a turn may move a corner and still pass for none
-BT709: Final = 1
 BILINEAR: Final = Image.Resampling.BILINEAR
 AFFINE: Final = Image.Transform.AFFINE
-TO_BT709: Final = (
-    *(0.1826, 0.6142, 0.0620, 16.0),  # luma, 16 to 235
-    *(-0.1006, -0.3386, 0.4392, 128.0),  # the chroma planes, 16 to 240
-    *(0.4392, -0.3989, -0.0403, 128.0),
-)
 BLACK: Final = (16, 128, 128)  # zeros would be green
-BROKEN: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +49,8 @@ class Scene:
 
     `seconds` is 1 to 16; `resolution` a key of SHORT_SIDES, the aspect being the first frame's; the same scene and seed
     give the same video. `label` goes into the badge on the inner frames. `quick` is for tests: a plain dissolve.
+    `sound` follows the pictures, `music` is a bed of chords; without either there is no audio stream. `mark` is a
+    watermark on every frame; `facts` are names and texts for the file's metadata.
     """
 
     first: bytes
@@ -67,6 +60,10 @@ class Scene:
     seed: int
     label: str
     quick: bool = False
+    sound: bool = False
+    music: bool = False
+    mark: Mark | None = None
+    facts: Facts = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +150,19 @@ class Abandoned(Exception):
 
 
 def render(scene: Scene, target: Path, stopped: Callable[[], bool] = lambda: False) -> Rendered:
-    """Writes the scene as H.264 in MP4, whole or not at all; the first and last video frame are the two stills.
+    """Writes the scene as MP4, whole or not at all; the first and last video frame are the two stills.
 
-    Raises ValueError for an image that cannot be read or is longer than 4 to 1, and for a length or resolution
-    that does not exist; Abandoned once `stopped`, which is asked before each frame.
+    Raises ValueError for an image that cannot be read or is longer than 4 to 1, and for a length, resolution or
+    place of the watermark that does not exist; Abandoned once `stopped`, which is asked before each frame.
     """
     first, last = _stills(scene)
-    frames = _frames(scene, first, last)
+    stamp = mark.draw(scene.mark, *first.size) if scene.mark else None
+    glimpses: list[Glimpse] = []
+    frames = _dressed(_frames(scene, first, last, glimpses), scene, _badge(scene.label, first.size, stamp), stamp)
+    track = partial(_track, scene, glimpses) if scene.sound or scene.music else None
     part = target.with_name(f".{uuid4().hex}.part")
     try:
-        _encode(part, _until(stopped, frames), first.size, scene)
+        encode(part, Film(first.size, scene.seconds, scene.quick, scene.facts), _until(stopped, frames), track)
         size = part.stat().st_size
         part.replace(target)
     finally:
@@ -182,17 +182,7 @@ def _stills(scene: Scene) -> tuple[Image.Image, Image.Image]:
 
 
 def _picture(data: bytes, which: str) -> Image.Image:
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            opened.draft("RGB", (2160, 2160))
-            upright = ImageOps.exif_transpose(opened)
-            if upright.has_transparency_data:
-                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright.convert("RGBA"))
-            return upright.convert("RGB")
-    except UnidentifiedImageError as error:
-        raise ValueError(f"the {which} frame cannot be read: it is not an image of a known kind") from error
-    except BROKEN as error:
-        raise ValueError(f"the {which} frame cannot be read as an image: {error}") from error
+    return on_white(read(data, f"{which} frame"))
 
 
 def _size(picture: Image.Image, short: int) -> tuple[int, int]:
@@ -203,28 +193,50 @@ def _size(picture: Image.Image, short: int) -> tuple[int, int]:
     return (long, short) if picture.width >= picture.height else (short, long)
 
 
-def _frames(scene: Scene, first: Image.Image, last: Image.Image) -> Iterator[Planes]:
-    """All frames in order; the two outer ones are the stills, untouched, the inner ones carry the badge."""
+def _frames(scene: Scene, first: Image.Image, last: Image.Image, glimpses: list[Glimpse]) -> Iterator[Planes]:
+    """All frames in order, nothing on them yet; what a sound would follow is added to `glimpses` on the way."""
+    for planes in _pictures(scene, first, last):
+        if scene.sound:
+            glimpses.append(sound.glimpse(planes[0]))
+        yield planes
+
+
+def _pictures(scene: Scene, first: Image.Image, last: Image.Image) -> Iterator[Planes]:
     look = _look(scene.seed, first)
     move = Move(View(), View()) if scene.quick else _move(scene.seed, first, last)
-    mark = badge.draw(scene.label, *first.size)
     if move.camera:
         look = replace(look, start=look.start + HASTE, stop=look.stop - HASTE, softness=look.softness * SHARPER)
-    stills = Still(_planes(first), first.size), Still(_planes(last), first.size)
+    stills = Still(to_planes(first), first.size), Still(to_planes(last), first.size)
     before, after = (still.for_camera(move.first) if move.camera else still for still in stills)
     final = scene.seconds * FPS - 1
     yield stills[0].planes
     for index in range(1, final):
-        inner = _between(before, after, look, move, index / final)
-        mark.stamp(inner)
-        yield inner
+        yield _between(before, after, look, move, index / final)
     yield stills[1].planes
 
 
-def _planes(picture: Image.Image) -> Planes:
-    luma, blue, red = picture.convert("RGB", TO_BT709).split()
-    half = (picture.width // 2, picture.height // 2)
-    return luma, blue.resize(half, Image.Resampling.BOX), red.resize(half, Image.Resampling.BOX)
+def _dressed(frames: Iterator[Planes], scene: Scene, pill: Badge, stamp: Stamp | None) -> Iterator[Planes]:
+    """The mark goes on every frame, the badge on the inner ones: the two outer ones are the stills."""
+    final = scene.seconds * FPS - 1
+    for index, planes in enumerate(frames):
+        if 0 < index < final:
+            pill.stamp(planes)
+        yield stamp.on(planes) if stamp else planes
+
+
+def _badge(label: str, size: tuple[int, int], stamp: Stamp | None) -> Badge:
+    """Lower left, or upper left where a mark stands in the way: a mark below never reaches that far up."""
+    usual = badge.draw(label, *size)
+    return badge.draw(label, *size, at_top=True) if stamp and _overlap(usual.box, stamp.box) else usual
+
+
+def _overlap(one: Area, other: Area) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _track(scene: Scene, glimpses: list[Glimpse]) -> Samples:
+    parts = [sound.follow(glimpses, FPS, scene.seed)] if scene.sound else []
+    return sound.mix([*parts, sound.bed(scene.seconds, scene.seed)] if scene.music else parts)
 
 
 def _look(seed: int, first: Image.Image) -> Look:
@@ -303,41 +315,6 @@ def _until(stopped: Callable[[], bool], frames: Iterator[Planes]) -> Iterator[Pl
         if stopped():
             raise Abandoned
         yield planes
-
-
-def _encode(part: Path, frames: Iterator[Planes], size: tuple[int, int], scene: Scene) -> None:
-    with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        container.metadata.update(title=TITLE, comment=COMMENT)
-        stream = container.add_stream("libx264", rate=FPS, options=_options(scene))
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1 if scene.quick else 2
-        codec = stream.codec_context
-        codec.colorspace = codec.color_primaries = codec.color_trc = BT709
-        codec.color_range = ColorRange.MPEG
-        for index, planes in enumerate(frames):
-            container.mux(stream.encode(_frame(planes, index)))
-        container.mux(stream.encode(None))
-
-
-def _options(scene: Scene) -> dict[str, str]:
-    final = scene.seconds * FPS - 1
-    true_ends = f"zones=0,0,q={QUANTISERS[0]}/{final},{final},q={QUANTISERS[1]}"
-    return {
-        "preset": "ultrafast" if scene.quick else "veryfast",
-        "crf": "21",
-        "g": str(2 * FPS),
-        "x264-params": f"stitchable=1:{true_ends}",
-    }
-
-
-def _frame(planes: Planes, index: int) -> VideoFrame:
-    width, height = planes[0].size
-    joined = np.concatenate([np.asarray(plane).ravel() for plane in planes])
-    frame = VideoFrame.from_ndarray(joined.reshape(height * 3 // 2, width), format="yuv420p")
-    frame.pts, frame.time_base = index, Fraction(1, FPS)
-    frame.colorspace, frame.color_range = BT709, ColorRange.MPEG
-    return frame
 
 
 def _mirrored(plane: Image.Image, margin: int, scale: int) -> Image.Image:
