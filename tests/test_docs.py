@@ -19,6 +19,7 @@ from referencing import Registry
 from vidu_run import outcome
 from vidu_run.cli import cli
 from vidu_run.errors import SpecTrouble
+from vidu_run.local.manner import FAULTS as faults
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import PROVIDER_NAMES, provider, request_schema, schema_file
 from vidu_run.providers.pricing import prices
@@ -29,6 +30,7 @@ from vidu_run.spec.template import compile_template
 
 ROOT = Path(__file__).parents[1]
 README, SPEC, PROVIDERS = ROOT / "README.md", ROOT / "docs" / "spec.md", ROOT / "docs" / "providers.md"
+FAULTS = ROOT / "docs" / "faults.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 SCHEMA = json.loads(schema_file("spec.schema.json").read_text(encoding="utf-8"))
 SIZES = ["360p", "540p", "720p", "1080p"]
@@ -242,6 +244,13 @@ def test_an_answer_is_judged_as_the_page_says(row: list[str]) -> None:
 def test_the_page_has_every_code_that_is_treated_in_a_way_of_its_own() -> None:
     told = {code for row in table(PROVIDERS, "HTTP") for code in spans(row[1])}
     assert told >= outcome.MODERATION | {outcome.NO_CREDITS, outcome.STILL_WORKING}
+
+
+# The faults
+
+
+def test_the_page_has_every_fault_in_the_order_in_which_they_win() -> None:
+    assert named(table(FAULTS, "fault")) == list(faults)
 
 
 # The command line and the links

@@ -24,6 +24,7 @@ from browser import chromium_page
 from PIL import Image
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble
+from vidu_run.local.account import USUAL, Terms
 from vidu_run.local.server import Bounds, serving
 from vidu_run.mp4 import verify
 from vidu_run.reply import Phase, parse_json, read_refusal, read_submit, read_task
@@ -48,9 +49,10 @@ class Answer:
 class Served:
     """The server on a loop in a thread of its own, talked to through sockets alone."""
 
-    def __init__(self, folder: Path, quick: bool = True, **bounds: Any) -> None:
+    def __init__(self, folder: Path, quick: bool = True, terms: Terms = USUAL, **bounds: Any) -> None:
         self.folder = folder
         self._quick = quick
+        self._terms = terms
         self._bounds = Bounds(**bounds)
         self.port = 0
 
@@ -68,7 +70,7 @@ class Served:
 
     async def _main(self, started: threading.Event) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        async with serving(self.folder, 0, self._quick, self._bounds) as base_url:
+        async with serving(self.folder, 0, self._quick, self._bounds, self._terms) as base_url:
             self.port = int(base_url.rpartition(":")[2])
             started.set()
             await self._stopped.wait()
@@ -210,6 +212,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"payload": "x" * 1_048_577}, "FieldInvalid", "payload"),
     ({"payload": {"mine": 1}}, "FieldInvalid", "payload"),
     ({"meta_data": {"Label": "1"}}, "FieldInvalid", "meta_data"),
+    ({"meta_data": "Label: 1"}, "FieldInvalid", "meta_data"),
+    ({"meta_data": "[]"}, "FieldInvalid", "meta_data"),
 ]
 
 OFFICIALLY_REFUSED: list[tuple[dict[str, Any], str, str]] = [
@@ -414,7 +418,7 @@ def test_the_gateway_s_replies_have_the_documented_shapes(api: Served) -> None:
 
 
 def test_a_task_on_its_way_is_told_in_every_shape(served: Callable[..., Served]) -> None:
-    server = served(quick=False)
+    server = served(quick=False, terms=Terms(concurrency=2))
     tasks = [server.accepted({**LONG, "payload": "mine"}) for _ in range(3)]
     waiting = tasks[-1]
     seen = server.get(f"/vidu/ent/v2/task/{waiting}/creations").document
@@ -422,10 +426,10 @@ def test_a_task_on_its_way_is_told_in_every_shape(served: Callable[..., Served])
     seen = server.get(f"/v1/video/query?id={waiting}").document
     assert seen == {"id": waiting, "status": "processing", "progress": 50, "created_at": seen["created_at"]}
     states = [server.get(f"/ent/v2/tasks/{task}/creations").document["state"] for task in tasks]
-    assert states == ["processing", "processing", "created"]
+    assert states == ["processing", "processing", "queueing"]
     assert server.get(f"/ent/v2/tasks/{waiting}/creations").document == {
         "id": waiting,
-        "state": "created",
+        "state": "queueing",
         "err_code": "",
         "credits": 512,
         "payload": "mine",
@@ -600,7 +604,7 @@ def test_a_video_that_was_removed_is_not_found(api: Served) -> None:
 
 
 def test_a_server_that_starts_again_knows_its_tasks_and_finishes_what_waits(tmp_path: Path) -> None:
-    with Served(tmp_path / "api", quick=False) as before:
+    with Served(tmp_path / "api", quick=False, terms=Terms(concurrency=2)) as before:
         tasks = [before.accepted({**SMALL, "duration": 3, "seed": seed}, OFFICIAL) for seed in (1, 2, 3)]
     kept = [json.loads((tmp_path / f"api/tasks/{task}.json").read_text())["state"] for task in tasks]
     assert kept == ["processing", "processing", "created"]

@@ -12,14 +12,16 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
-from conftest import environment
+from conftest import KEY, Folder, environment
 from PIL import Image
 
 PATIENCE = 30.0
@@ -140,7 +142,7 @@ def until(look: Callable[[], Any]) -> Any:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """One that several tests share."""
-    server = Serve(tmp_path_factory.mktemp("serve"))
+    server = Serve(tmp_path_factory.mktemp("serve"), "--port", "0", "--links", "stand-in")
     yield server
     assert server.end()[0] == 0
 
@@ -289,6 +291,54 @@ def test_a_folder_that_cannot_be_used_is_one_clear_line_and_exit_7(tmp_path: Pat
     assert "file/api" in told
 
 
+def test_the_account_is_what_the_options_say(serve: Callable[..., Serve]) -> None:
+    bounds = ("--credits", "100", "--concurrency", "2", "--rate", "50", "--speed", "0.1")
+    server = serve("--port", "0", *bounds)
+    images = [frame("teal"), frame("orange")]
+    for _ in range(3):
+        server.submit(model="viduq2-turbo", images=images, duration=1, resolution="540p")
+    remains = {"credit_remain": 82, "concurrency_limit": 2, "current_concurrency": 2, "queue_count": 1}
+    assert server.get("/ent/v2/credits")["remains"] == [{"type": "metered", **remains}]
+    with ThreadPoolExecutor(8) as crowd, pytest.raises(urllib.error.HTTPError, match="429"):
+        list(crowd.map(lambda _: server.get("/ent/v2/credits"), range(400)))
+
+
+def test_a_paid_run_works_against_it_with_a_key_of_its_file_and_with_no_other(
+    serve: Callable[..., Serve], folder: Folder
+) -> None:
+    keys = folder.write(f"first-key\n\n  {KEY}  \n", "keys.txt")
+    server = serve("--port", "0", "--key-file", str(keys))
+    spec = folder.sweep(seeds=2)
+    spec.write_text(spec.read_text().replace("octopusx", "vidu"))
+    words = ("run", "jobs.yaml", "--base-url", server.base_url, "--yes", "--json")
+    stopped = folder(*words, VIDU_API_KEY="sk-another")
+    assert (stopped.code, "Unauthorized" in stopped.err) == (5, True), stopped.err
+    done = folder(*words)
+    assert (done.code, done.counts()) == (0, {"done": 2})
+    assert KEY not in server.end()[1]
+    written = list((server.home / "vidu-local-api").rglob("*.json"))
+    assert written
+    assert not [path for path in written if KEY in path.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"\n \n", "holds no key"),
+        (b"good\nsecret two\n", "holds a key with a blank or a control character"),
+        (b"\xff\xfe", "is no text"),
+    ],
+)
+def test_a_key_file_that_makes_no_sense_is_one_clear_line_and_exit_2(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    if content is not None:
+        (tmp_path / "keys").write_bytes(content)
+    assert refused("--port", "0", "--key-file", "keys", cwd=tmp_path) == (2, f"vidu-run: --key-file keys: {told}\n")
+    assert not (tmp_path / "vidu-local-api").exists()
+
+
 def test_it_listens_on_127_0_0_1_alone(running: Serve) -> None:
     with socket.create_connection(("127.0.0.1", running.port), PATIENCE):
         pass
@@ -301,7 +351,7 @@ def test_it_writes_nothing_but_its_folder(serve: Callable[..., Serve], tmp_path:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"), str(elsewhere))
-    server = serve(**places, PYTHONDONTWRITEBYTECODE="1")
+    server = serve("--port", "0", "--links", "stand-in", **places, PYTHONDONTWRITEBYTECODE="1")
     images = [frame("teal"), "https://example.com/last.png"]
     server.completed(server.submit(model="viduq2-turbo", images=images, duration=1, resolution="540p"))
     assert server.end()[0] == 0

@@ -6,6 +6,9 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+CARRIERS = tuple(map(ipaddress.ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
+"""IPv6 addresses that stand for an IPv4 one, which may be any; Python 3.11 takes most of them for global ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
@@ -33,3 +36,22 @@ def on_loopback(base_url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet: nothing of this machine, this network or a group.
+
+    Raises ValueError for what is no IP address.
+    """
+    found = ipaddress.ip_address(address)
+    return found.is_global and not found.is_multicast and not any(found in net for net in CARRIERS)
+
+
+def may_be_public(host: str) -> bool:
+    """False for a host that surely is not public; a name that passes is judged by the addresses it resolves to."""
+    try:
+        return is_public(host)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        # `127.1` and `2130706433` are no addresses to ipaddress, and 127.0.0.1 to the system.
+        return bool(name) and name.rpartition(".")[2] != "localhost" and not name.replace(".", "").isdigit()

@@ -51,7 +51,8 @@ class Where:
         """Raises UsageTrouble for a bad address or a missing key."""
         address = config.base_url(spec.provider, self.base_url, self.environment)
         key = config.find_key(spec.provider, self.key_file, self.environment)
-        return Service(spec.provider, address, key, config.quick_rendering(self.environment))
+        quick, manner = config.quick_rendering(self.environment), config.manner(address, self.environment)
+        return Service(spec.provider, address, key, quick, manner)
 
     def folder(self, spec: Spec) -> Path:
         return self.out or output_folder(spec.path, spec.home, spec.provider.name)
@@ -316,7 +317,8 @@ def _remembered(state: ReadJournal, out: Path, where: Where) -> tuple[Service, S
     key = config.find_key(chosen, where.key_file, where.environment)
     timing = Timing(**json.loads(state.meta("timing") or "{}"))
     limits = _limits(int(state.meta("concurrency") or 4), int(state.meta("off_peak_concurrency") or 100), timing)
-    service = Service(chosen, address, key, config.quick_rendering(where.environment))
+    quick, manner = config.quick_rendering(where.environment), config.manner(address, where.environment)
+    service = Service(chosen, address, key, quick, manner)
     return service, Setting(out, None, target_of(None, out, None, True), timing, limits)
 
 

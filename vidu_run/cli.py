@@ -342,15 +342,54 @@ def cancel(words: Sequence[str], state: Path | None, **options: Any) -> int:
 @cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0 takes a free one.")
 @click.option("--folder", type=FOLDER, default=Path("vidu-local-api"), show_default=True, help="Keeps its tasks.")
-def serve(port: int, folder: Path) -> int:
+@click.option(
+    "--speed",
+    type=click.FloatRange(0, min_open=True),
+    metavar="N",
+    help="N times as fast as a real service may be. Default: as fast as it renders.",
+)
+@click.option("--credits", type=click.IntRange(0), metavar="N", help="Credits of an account in all. Default: plenty.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=5, show_default=True, metavar="N", help="Tasks made at once."
+)
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), metavar="N", help="Requests a second. Default: no bound."
+)
+@click.option("--key-file", type=FILE, help="The keys it accepts, one a line. Default: any, or none.")
+@click.option(
+    "--links",
+    type=click.Choice(["stand-in", "public", "any"]),
+    default="public",
+    show_default=True,
+    help="Frames given as links: not fetched, fetched from public hosts, or from any host.",
+)
+@click.option(
+    "--faults", default="", metavar="NAME=CHANCE,…", help="Misbehave: lost-reply=0.05,500=0.02; docs/faults.md."
+)
+@click.option("--faults-seed", type=int, metavar="N", help="The same faults again.")
+def serve(
+    port: int,
+    folder: Path,
+    credits: int | None,
+    key_file: Path | None,
+    links: str,
+    faults: str,
+    faults_seed: int | None,
+    **options: Any,
+) -> int:
     """Run the local API by itself.
 
-    On a port of its own, for curl or any client.
+    On a port of its own, for curl or any client. Bounds are for each account, which is a key.
     """
     from vidu_run.console import Console
-    from vidu_run.serve import serve_until_stopped
+    from vidu_run.local.account import PLENTY, Terms
+    from vidu_run.local.manner import Manner, chances
+    from vidu_run.serve import keys_in, serve_until_stopped
 
-    return _run(serve_until_stopped(folder, port, os.environ, Console()))
+    given = PLENTY if credits is None else credits
+    terms = Terms(credits=given, keys=keys_in(key_file) if key_file else None, **options)
+    manner = Manner(links, chances(faults, "--faults"), faults_seed)
+    return _run(serve_until_stopped(folder, port, terms, manner, os.environ, Console()))
 
 
 @cli.command()

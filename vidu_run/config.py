@@ -9,15 +9,29 @@ from urllib.parse import urlsplit
 
 from vidu_run.access import on_loopback
 from vidu_run.errors import UsageTrouble
+from vidu_run.local.manner import PLAIN, STAND_IN, Manner, chances, whole
 from vidu_run.providers.rules import Provider
 
 HOST_VARIABLE = "VIDU_RUN_BASE_URL"
 RENDER_VARIABLE = "VIDU_RUN_LOCAL_RENDER"
 """`quick` makes the local API render with the least effort: for tests of specs, not for looking at."""
+FAULTS_VARIABLE = "VIDU_RUN_LOCAL_FAULTS"
+SEED_VARIABLE = "VIDU_RUN_LOCAL_FAULTS_SEED"
 
 
 def quick_rendering(environment: Mapping[str, str]) -> bool:
     return environment.get(RENDER_VARIABLE) == "quick"
+
+
+def manner(address: str | None, environment: Mapping[str, str]) -> Manner:
+    """How the embedded local API behaves; a server at an `address` has been told when it was started.
+
+    Raises UsageTrouble for faults that do not exist.
+    """
+    if address is not None:
+        return PLAIN
+    faults = chances(environment.get(FAULTS_VARIABLE, ""), FAULTS_VARIABLE)
+    return Manner(STAND_IN, faults, whole(environment.get(SEED_VARIABLE, ""), SEED_VARIABLE))
 
 
 def base_url(provider: Provider, option: str | None, environment: Mapping[str, str]) -> str | None:

@@ -12,6 +12,8 @@ from vidu_run.access import Access
 from vidu_run.api.client import Api
 from vidu_run.api.download import Downloads
 from vidu_run.errors import UsageTrouble
+from vidu_run.local.account import USUAL, Terms
+from vidu_run.local.manner import PLAIN, Manner
 from vidu_run.pace import Timing
 from vidu_run.providers.rules import Provider
 
@@ -27,6 +29,7 @@ class Service:
     base_url: str | None
     key: tuple[str, str] | None
     quick: bool = False
+    manner: Manner = PLAIN
 
     @property
     def origin(self) -> str:
@@ -61,7 +64,8 @@ class Reach:
             base_url = self.service.base_url
             if base_url is None:
                 folder = self._out / LOCAL_FOLDER
-                base_url = await self._stack.enter_async_context(local_api(folder, 0, self.service.quick))
+                embedded = local_api(folder, 0, self.service.quick, manner=self.service.manner)
+                base_url = await self._stack.enter_async_context(embedded)
             access = Access(base_url, *(self.service.key or (None, None)))
             api = await self._stack.enter_async_context(Api(self.service.provider, access, self._timing))
             downloads = Downloads(self._timing.download_timeout, access.loopback)
@@ -71,7 +75,9 @@ class Reach:
 
 
 @asynccontextmanager
-async def local_api(folder: Path, port: int, quick: bool) -> AsyncIterator[str]:
+async def local_api(
+    folder: Path, port: int, quick: bool, terms: Terms = USUAL, manner: Manner = PLAIN
+) -> AsyncIterator[str]:
     """The local API on this loop; raises UsageTrouble where its libraries are missing."""
     try:
         from vidu_run.local.server import serving
@@ -79,5 +85,5 @@ async def local_api(folder: Path, port: int, quick: bool) -> AsyncIterator[str]:
         raise UsageTrouble(
             f"the local API needs {error.name or 'more libraries'}: pip install 'vidu-run[local]'. Nothing was sent."
         ) from None
-    async with serving(folder, port, quick) as base_url:
+    async with serving(folder, port, quick, terms=terms, manner=manner) as base_url:
         yield base_url

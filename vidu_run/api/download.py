@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from vidu_run.access import on_loopback
+from vidu_run.access import is_public, may_be_public, on_loopback
 from vidu_run.api.client import NO_LIMITS, in_words
 from vidu_run.mp4 import NotAVideo, verify
 
@@ -46,7 +45,7 @@ class PublicOnly(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
-        public = [entry for entry in found if ipaddress.ip_address(entry["host"]).is_global]
+        public = [entry for entry in found if is_public(entry["host"])]
         if not public:
             raise OSError(None, f"{host} is not a public address")
         return public
@@ -112,18 +111,11 @@ class Downloads:
         raise DownloadFailed("the link redirects too often")
 
     def _check(self, url: URL) -> None:
-        if url.scheme == "https" and not _private(url.host or ""):
+        if url.scheme == "https" and may_be_public(url.host or ""):
             return
         if self._loopback and url.scheme in ("http", "https") and on_loopback(str(url)):
             return
         raise DownloadFailed(f"the link leads to {url.scheme}://{url.host}, which is not a public https host")
-
-
-def _private(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost") or not host
 
 
 async def _save(response: aiohttp.ClientResponse, part: Path, deadline: asyncio.Timeout, patience: float) -> Fetched:

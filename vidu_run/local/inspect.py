@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from vidu_run.files import sync, write_durably
 from vidu_run.frames import BadFrame, measure
 from vidu_run.job import Frame, Link
+from vidu_run.local.refused import Refused
 from vidu_run.local.stand_in import WIDE, picture_of
 from vidu_run.local.tasks import TAKING
 from vidu_run.providers.rules import Limits
@@ -23,15 +24,6 @@ from vidu_run.spec.words import describe, unknown_fields
 DATA_URI = re.compile(r"data:image/(png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 FULL_PAYLOAD = 1_048_576
 """Characters of `payload` on the wire; the schema keeps room in it for the client's marker."""
-
-
-class Refused(Exception):
-    """An answer that is no: one of the API's error codes, and the HTTP status it travels with."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
 
 
 def body_checker(schema: Mapping[str, Any]) -> Any:
@@ -51,20 +43,33 @@ def check_body(body: bytes, checker: Any) -> dict[str, Any]:
     faults = sorted(checker.iter_errors(request), key=lambda fault: bool(fault.validator != "additionalProperties"))
     if faults:
         raise _refusal(faults[0], request)
+    if not _is_object(request.get("meta_data") or "{}"):
+        raise Refused("FieldInvalid", "meta_data is not a JSON object written as text")
     return {name: _whole(value) for name, value in request.items()}
 
 
-def take_images(sources: Sequence[str], inputs: Path, limits: Limits) -> tuple[str, ...]:
+def check_cancel(body: bytes, task_id: str) -> None:
+    """It may be empty, or an object; a task it names must be the one of the address."""
+    try:
+        asked = parse_json(body) if body else {}
+    except BadReply as error:
+        raise Refused("BadRequest", str(error)) from None
+    if not isinstance(asked, dict) or asked.get("id", task_id) != task_id:
+        raise Refused("FieldInvalid", "id is not the task of the address")
+
+
+def take_images(sources: Sequence[str], inputs: Path, limits: Limits, fetched: Mapping[str, bytes]) -> tuple[str, ...]:
     """Keep both images under the names of their bytes, if they pass; returns the names.
 
-    A link is not fetched, and so not judged: a picture of its address stands in, in the shape of the other image.
+    A link that is not among the `fetched` is not judged: a picture of its address stands in, in the shape of the other
+    image.
     """
     rules = ImageRules(
         limits.aspect_min, limits.aspect_max, limits.closeness_min, limits.closeness_max, limits.body_bytes
     )
     with TemporaryDirectory(prefix=TAKING, dir=inputs) as aside:
         paths = [Path(aside) / str(number) for number in range(len(sources))]
-        images = [_taken(*pair, limits) for pair in zip(sources, paths, strict=True)]
+        images = [_taken(*pair, limits, fetched) for pair in zip(sources, paths, strict=True)]
         for _, message in image_findings(images, rules):
             raise Refused("PageSizeOutOfRange", message)
         names = tuple(_kept(images, paths, limits, inputs))
@@ -72,8 +77,10 @@ def take_images(sources: Sequence[str], inputs: Path, limits: Limits) -> tuple[s
     return names
 
 
-def _taken(source: str, path: Path, limits: Limits) -> Frame | Link:
-    return Link(source) if _is_link(source) else _written(_decoded(source, path.name), path, limits)
+def _taken(source: str, path: Path, limits: Limits, fetched: Mapping[str, bytes]) -> Frame | Link:
+    if is_link(source):
+        return _written(fetched[source], path, limits) if source in fetched else Link(source)
+    return _written(_decoded(source, path.name), path, limits)
 
 
 def _kept(images: Sequence[Frame | Link], paths: Sequence[Path], limits: Limits, inputs: Path) -> Iterator[str]:
@@ -92,7 +99,7 @@ def _written(content: bytes, path: Path, limits: Limits) -> Frame:
         raise Refused("ImageFormatInvalid", f"images[{path.name}] {error}") from None
 
 
-def _is_link(source: str) -> bool:
+def is_link(source: str) -> bool:
     try:
         parts = urlsplit(source)
         return parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -122,6 +129,13 @@ def _refusal(error: Any, request: Mapping[str, Any]) -> Refused:
         return Refused("FieldItemCountOutOfRange", describe(error, subject))
     model = request.get("model")
     return Refused("FieldInvalid", describe(error, subject, model if isinstance(model, str) else None))
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(parse_json(text.encode()), dict)
+    except (BadReply, UnicodeEncodeError):
+        return False
 
 
 def _whole(value: Any) -> Any:

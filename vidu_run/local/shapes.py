@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from vidu_run.local.account import Account
 from vidu_run.local.tasks import FAILED, SUCCESS, Task
 
 GATEWAY_WORDS = {SUCCESS: "completed", FAILED: "failed"}
@@ -12,6 +13,7 @@ GATEWAY_WORDS = {SUCCESS: "completed", FAILED: "failed"}
 OPTIONAL = {"bgm": False, "movement_amplitude": "auto", "off_peak": False, "payload": "", "watermark": False}
 """What the official reply says of a field that was left out."""
 FAULT = "InternalServiceFailure"
+CANCELLED = "UserCancelled"
 
 
 def gateway_submit(task: Task) -> dict[str, Any]:
@@ -58,24 +60,65 @@ def official_submit(task: Task) -> dict[str, Any]:
 
 
 def official_query(task: Task, video_url: str) -> dict[str, Any]:
-    creation = {"id": f"{task.id}-1", "url": video_url, "cover_url": "", "watermarked_url": video_url}
     failed = task.state == FAILED
     return {
         "id": task.id,
         "state": task.state,
-        "err_code": FAULT if failed else "",
+        "err_code": (task.code or FAULT) if failed else "",
         **({"err_msg": task.error} if failed else {}),
-        "credits": 0 if failed else task.credits or 0,
+        "credits": task.charge,
         "payload": task.request.get("payload", ""),
         "bgm": task.request.get("bgm") is True,
         "off_peak": task.request.get("off_peak") is True,
-        "creations": [creation] if task.state == SUCCESS else [],
+        "creations": [{**_creation(task, video_url), "watermarked_url": video_url}] if task.state == SUCCESS else [],
     }
+
+
+def official_row(task: Task, video_url: str) -> dict[str, Any]:
+    """A row of the list, which is documented without a payload."""
+    return {
+        "id": task.id,
+        "key_id": task.account,
+        "state": task.state,
+        "template": "",
+        "model": task.model,
+        "prompt": task.request.get("prompt", ""),
+        "images": list(task.images),
+        "duration": task.seconds,
+        "resolution": task.resolution,
+        "aspect_ratio": "",
+        "creations": [_creation(task, video_url)] if task.state == SUCCESS else [],
+    }
+
+
+def official_credits(account: Account, running: int, waiting: int, detail: bool) -> dict[str, Any]:
+    """The account as one package; `running` and `waiting` are its tasks."""
+    kind, left, terms = "metered", account.left, account.terms
+    remains = {
+        "type": kind,
+        "credit_remain": left,
+        "concurrency_limit": terms.concurrency,
+        "current_concurrency": running,
+        "queue_count": waiting,
+    }
+    package = {
+        "id": "local",
+        "name": "local",
+        "type": kind,
+        "concurrency": terms.concurrency,
+        "credit_amount": terms.credits,
+        "credit_remain": left,
+    }
+    return {"remains": [remains], "packages": [package] if detail else []}
 
 
 def envelope(status: int, code: str, message: str, trace: str) -> dict[str, Any]:
     return {"code": status, "reason": code, "message": message, "metadata": {"trace_id": trace}}
 
 
+def _creation(task: Task, video_url: str) -> dict[str, Any]:
+    return {"id": f"{task.id}-1", "url": video_url, "cover_url": ""}
+
+
 def _gateway_error(task: Task) -> dict[str, Any]:
-    return {"error": {"code": FAULT, "message": task.error}} if task.state == FAILED else {}
+    return {"error": {"code": task.code or FAULT, "message": task.error}} if task.state == FAILED else {}

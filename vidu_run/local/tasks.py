@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +19,37 @@ from vidu_run.errors import StorageTrouble
 from vidu_run.files import write_durably
 from vidu_run.providers.rules import Effective
 
-CREATED, PROCESSING, SUCCESS, FAILED = "created", "processing", "success", "failed"
+STATES = ("created", "queueing", "processing", "success", "failed")
+CREATED, QUEUEING, PROCESSING, SUCCESS, FAILED = STATES
+ENDED = (SUCCESS, FAILED)
 MOST_SEED = 2**31 - 1
 TAKING = ".taking-"
 """How the folder begins in which the images of one request lie until they have passed."""
+TASK_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+RECOMMENDED = (
+    "The camera moves slowly from the first view to the last, the light stays soft.",
+    "A calm transition: what is in the picture moves as it would by itself.",
+    "A slow push in; the air moves, the colours change gently into those of the end.",
+    "One long take, steady and smooth, that ends exactly where the last frame begins.",
+)
+"""What the system writes when it is asked to (`is_rec`); the seed says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is held in memory: the oldest ended tasks beyond it are read from their files when somebody asks."""
+
+    tasks: int = 10_000
+    bytes: int = 64_000_000
+
+
+USUAL_ROOM = Room()
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`request` is the body without its images; `images` are file names in the `inputs` folder. Times: Unix seconds."""
+    """`request` is the body without its images; `images` are file names in the `inputs` folder. Times: Unix seconds.
+    `account` is the name of the account that pays, `code` the API's word for why it failed."""
 
     id: str
     state: str
@@ -38,64 +63,123 @@ class Task:
     created_at: float
     updated_at: float
     error: str = ""
+    code: str = ""
+    account: str = ""
+
+    @property
+    def model(self) -> str:
+        return str(self.request["model"])
+
+    @property
+    def off_peak(self) -> bool:
+        return self.request.get("off_peak") is True
+
+    @property
+    def charge(self) -> int:
+        """Credits it holds: none where it has failed, or has no known price."""
+        return 0 if self.state == FAILED else self.credits or 0
 
 
-def new_task(request: Mapping[str, Any], images: tuple[str, ...], made: Effective, credits: int | None) -> Task:
-    """A seed that is 0 or left out becomes a random one, as at the API."""
+def new_task(
+    request: Mapping[str, Any], images: tuple[str, ...], made: Effective, credits: int | None, account: str = ""
+) -> Task:
+    """A seed that is 0 or left out becomes a random one, as at the API; with `is_rec` the prompt is the system's."""
     now = time.time()
+    seed = request.get("seed") or 1 + secrets.randbelow(MOST_SEED)
+    recommended = {"prompt": RECOMMENDED[seed % len(RECOMMENDED)]} if request.get("is_rec") is True else {}
     return Task(
         id=str(uuid.uuid4()),
         state=CREATED,
-        request=dict(request),
+        request={**request, **recommended},
         images=images,
-        seed=request.get("seed") or 1 + secrets.randbelow(MOST_SEED),
+        seed=seed,
         seconds=made.seconds,
         resolution=made.resolution,
         audio=made.audio,
         credits=credits,
         created_at=now,
         updated_at=now,
+        account=account,
     )
 
 
 class Tasks:
-    """All tasks of one folder. Raises StorageTrouble for a folder that cannot be used."""
+    """All tasks of one folder. Raises StorageTrouble for a folder that cannot be used.
 
-    def __init__(self, folder: Path) -> None:
+    What the accounts have spent stands in the tasks themselves: no crash can part the two.
+    """
+
+    def __init__(self, folder: Path, room: Room = USUAL_ROOM) -> None:
         self.inputs = folder / "inputs"
         self._files, self._videos = folder / "tasks", folder / "videos"
+        self._room = room
+        self._known: dict[str, Task] = {}
+        self._ended: list[tuple[float, str]] = []
+        self._sizes: dict[str, int] = {}
+        self._held = 0
+        self.spent: Counter[str] = Counter()
+        """Credits by account, as the files told at the start."""
         try:
             for part in (self._files, self.inputs, self._videos):
                 part.mkdir(parents=True, exist_ok=True)
             self._sweep()
         except OSError as error:
             raise StorageTrouble(f"{folder}: cannot be used ({error.strerror or error})") from None
-        self._known = {task.id: task for task in _stored(self._files)}
+        for file in sorted(self._files.glob("*.json")):
+            task, size = _stored(file)
+            self.spent[task.account] += task.charge
+            self.hold(task, size)
+
+    @property
+    def held_bytes(self) -> int:
+        return self._held
 
     def get(self, task_id: str) -> Task | None:
-        return self._known.get(task_id)
+        """Also one that is no longer held in memory."""
+        if task_id in self._known or not TASK_ID.fullmatch(task_id):
+            return self._known.get(task_id)
+        file = self._files / f"{task_id}.json"
+        return _stored(file)[0] if file.is_file() else None
+
+    def held(self, account: str) -> list[Task]:
+        """Those of an account that are in memory."""
+        return [task for task in self._known.values() if task.account == account]
 
     def unfinished(self) -> list[Task]:
         """The oldest first."""
-        waiting = (task for task in self._known.values() if task.state in (CREATED, PROCESSING))
+        waiting = (task for task in self._known.values() if task.state not in ENDED)
         return sorted(waiting, key=lambda task: task.created_at)
 
-    def add(self, task: Task) -> None:
-        self._store(task)
-        self._known[task.id] = task
+    def store(self, task: Task) -> int:
+        """Write its file, from any thread; returns its size for `hold`."""
+        content = json.dumps(asdict(task)).encode()
+        write_durably(self._files / f"{task.id}.json", content)
+        return len(content)
 
-    def move(self, task: Task, state: str, error: str = "") -> Task:
+    def hold(self, task: Task, size: int) -> None:
+        """Keep a stored task in memory; the oldest ended ones make room."""
+        self._held += size - self._sizes.get(task.id, 0)
+        self._known[task.id], self._sizes[task.id] = task, size
+        if task.state in ENDED:
+            heappush(self._ended, (task.updated_at, task.id))
+        while self._ended and (len(self._known) > self._room.tasks or self._held > self._room.bytes):
+            _, oldest = heappop(self._ended)
+            if self._known.pop(oldest, None):
+                self._held -= self._sizes.pop(oldest)
+
+    def queue(self, task: Task) -> None:
+        """It waits; a restart need not know, so nothing is written."""
+        self._known[task.id] = replace(task, state=QUEUEING)
+
+    def move(self, task: Task, state: str, error: str = "", code: str = "") -> Task:
         """What is told counts from here on, even where the disk refuses it."""
-        task = replace(task, state=state, error=error, updated_at=time.time())
-        self._known[task.id] = task
-        self._store(task)
+        task = replace(task, state=state, error=error, code=code, updated_at=time.time())
+        self.hold(task, self._sizes.get(task.id, 0))
+        self.store(task)
         return task
 
     def video(self, task_id: str) -> Path:
         return self._videos / f"{task_id}.mp4"
-
-    def _store(self, task: Task) -> None:
-        write_durably(self._files / f"{task.id}.json", json.dumps(asdict(task)).encode())
 
     def _sweep(self) -> None:
         """Remove what a killed server left half made; nothing whose name it did not give."""
@@ -106,10 +190,11 @@ class Tasks:
             shutil.rmtree(half)
 
 
-def _stored(folder: Path) -> Iterator[Task]:
-    for file in sorted(folder.glob("*.json")):
-        try:
-            raw = json.loads(file.read_text(encoding="utf-8"))
-            yield Task(**{**raw, "images": tuple(raw["images"])})
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StorageTrouble(f"{file}: not a task of the local API ({type(error).__name__})") from None
+def _stored(file: Path) -> tuple[Task, int]:
+    """The task, and the bytes of its file."""
+    try:
+        content = file.read_bytes()
+        raw = json.loads(content)
+        return Task(**{**raw, "images": tuple(raw["images"])}), len(content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StorageTrouble(f"{file}: not a task of the local API ({type(error).__name__})") from None

@@ -36,10 +36,9 @@ def provider(name: str) -> Provider:
 
 
 def local_like(p: Provider) -> Provider:
-    """The rules of `p` on the local server: no key, no address until that server has one, and what it cannot do yet
-    left out: it lists no tasks, cancels none and keeps no account."""
-    routes = replace(p.routes, list=None, cancel=None, credits=None)
-    return replace(p, name="local", base_url="", auth_scheme=None, key_variables=(), routes=routes)
+    """The rules of `p` on the local server: no key, and no address until that server has one. It lists, cancels and
+    tells a balance as `p` does, or does not."""
+    return replace(p, name="local", base_url="", auth_scheme=None, key_variables=())
 
 
 def request_schema(p: Provider) -> dict[str, Any]:
