@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 DEMO := examples/quickstart/jobs.yaml
 
-.PHONY: demo test lint storm inject bench clean
+.PHONY: demo test lint storm inject contract bench clean
 
 demo: .venv/local
 	$(BIN)/vidu-run $(DEMO)
@@ -20,6 +20,11 @@ test: .venv/test lint
 KILLS := 500
 storm: .venv/test
 	cd tests && ../$(BIN)/python storm.py --kills $(KILLS)
+
+# Schemathesis reads the local API's description and looks for an answer that it does not have.
+contract: .venv/test
+	$(BIN)/pip install --quiet --disable-pip-version-check schemathesis
+	cd tests && ../$(BIN)/python contract.py
 
 # CPU and memory of large specs, beside a bare loop in the same run.
 bench: .venv/test

@@ -77,6 +77,24 @@ def take_images(sources: Sequence[str], inputs: Path, limits: Limits, fetched: M
     return names
 
 
+def mark_source(request: Mapping[str, Any]) -> list[str]:
+    """The link of the watermark's picture, where one is wanted."""
+    given = request.get("wm_url")
+    return [given] if request.get("watermark") is True and given else []
+
+
+def take_mark(request: Mapping[str, Any], inputs: Path, limits: Limits, fetched: Mapping[str, bytes]) -> str:
+    """Keep the watermark's picture under the name of its bytes, if it is one; returns the name, "" for none."""
+    for source in mark_source(request):
+        with TemporaryDirectory(prefix=TAKING, dir=inputs) as aside:
+            path = Path(aside) / "mark"
+            frame = _written(fetched.get(source) or picture_of(source, WIDE), path, limits, "wm_url")
+            path.replace(inputs / frame.store_name)
+        sync(inputs)
+        return frame.store_name
+    return ""
+
+
 def _taken(source: str, path: Path, limits: Limits, fetched: Mapping[str, bytes]) -> Frame | Link:
     if is_link(source):
         return _written(fetched[source], path, limits) if source in fetched else Link(source)
@@ -91,12 +109,13 @@ def _kept(images: Sequence[Frame | Link], paths: Sequence[Path], limits: Limits,
         yield frame.store_name
 
 
-def _written(content: bytes, path: Path, limits: Limits) -> Frame:
+def _written(content: bytes, path: Path, limits: Limits, called: str | None = None) -> Frame:
+    called = called or f"images[{path.name}]"
     write_durably(path, content)
     try:
-        return measure(path, f"images[{path.name}]", limits.file_bytes)
+        return measure(path, called, limits.file_bytes)
     except BadFrame as error:
-        raise Refused("ImageFormatInvalid", f"images[{path.name}] {error}") from None
+        raise Refused("ImageFormatInvalid", f"{called} {error}") from None
 
 
 def is_link(source: str) -> bool:

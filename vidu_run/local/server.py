@@ -18,18 +18,19 @@ from filelock import Timeout
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble, UsageTrouble
 from vidu_run.files import sync
-from vidu_run.local import shapes
+from vidu_run.local import openapi, shapes
 from vidu_run.local.account import USUAL as ANY_KEY
 from vidu_run.local.account import Account, Accounts, Terms
+from vidu_run.local.cache import drawn
 from vidu_run.local.faults import Faults
 from vidu_run.local.guard import Guard, Sending
-from vidu_run.local.inspect import body_checker, check_body, check_cancel, take_images
+from vidu_run.local.inspect import body_checker, check_body, check_cancel, mark_source, take_images, take_mark
 from vidu_run.local.links import Links
 from vidu_run.local.listing import asked, page
 from vidu_run.local.manner import PLAIN, Manner
 from vidu_run.local.queue import Queue
 from vidu_run.local.refused import Refused
-from vidu_run.local.render import Scene, render
+from vidu_run.local.scenes import scene_of
 from vidu_run.local.tasks import FAILED, PROCESSING, SUCCESS, USUAL_ROOM, Room, Task, Tasks, new_task
 from vidu_run.local.tempo import OFF_PEAK_WAIT, making_seconds
 from vidu_run.local.wire import LOG, Handler, read_body, refusals
@@ -83,6 +84,7 @@ class LocalApi:
     ) -> None:
         self._tasks = Tasks(folder, bounds.room)
         self._accounts = Accounts(terms, self._tasks.spent)
+        self._cache = folder / "cache"
         self._quick = quick
         self._bounds = bounds
         self._speed = terms.speed
@@ -104,6 +106,7 @@ class LocalApi:
         app.router.add_get("/ent/v2/tasks", self._list)
         app.router.add_get("/ent/v2/credits", self._credits)
         app.router.add_get("/files/{id}.mp4", self._file)
+        app.router.add_get(openapi.PATH, self._describe)
         app.on_startup.append(self._resume)
         app.on_cleanup.append(self._leave)
         return app
@@ -127,7 +130,8 @@ class LocalApi:
             body = await read_body(request, rules.provider.limits.body_bytes, self._bounds.body_seconds)
             wanted = await asyncio.to_thread(check_body, body, rules.checker)
             del body
-            fetched = await self._links.fetched(wanted["images"], rules.provider.limits.file_bytes)
+            links = [*wanted["images"], *mark_source(wanted)]
+            fetched = await self._links.fetched(links, rules.provider.limits.file_bytes)
             task, size = await self._paid(account, wanted, fetched, rules)
             self._tasks.hold(task, size)
             self._start(task)
@@ -161,8 +165,12 @@ class LocalApi:
     def _accept(
         self, request: dict[str, Any], fetched: Mapping[str, bytes], rules: _Rules, charge: int | None, account: str
     ) -> tuple[Task, int]:
-        images = take_images(request.pop("images"), self._tasks.inputs, rules.provider.limits, fetched)
-        task = new_task(request, images, effective(rules.provider, request), charge, account)
+        inputs, limits = self._tasks.inputs, rules.provider.limits
+        images = take_images(request.pop("images"), inputs, limits, fetched)
+        mark = take_mark(request, inputs, limits, fetched)
+        made = effective(rules.provider, request)
+        music = request.get("bgm") is True and "bgm" not in rules.provider.models[made.model].ignores
+        task = new_task(request, images, made, charge, account, music, mark)
         return task, self._tasks.store(task)
 
     def _query(self, shape: Shape) -> Handler:
@@ -210,6 +218,10 @@ class LocalApi:
             raise Refused("CreationNotFound", "no such file", 404)
         return Sending(self._tasks.video(task.id), self.guard, "video/mp4")
 
+    @staticmethod
+    async def _describe(request: web.Request) -> web.Response:
+        return web.json_response(openapi.document())
+
     async def _resume(self, app: web.Application) -> None:
         for task in self._tasks.unfinished():
             self._start(task)
@@ -243,11 +255,8 @@ class LocalApi:
             await asyncio.sleep(max(0.0, begun + whole - asyncio.get_running_loop().time()))
 
     def _draw(self, task: Task, stopped: Callable[[], bool]) -> None:
-        first, last = ((self._tasks.inputs / name).read_bytes() for name in task.images)
         target = self._tasks.video(task.id)
-        label = f"rehearsal · seed {task.seed}"
-        scene = Scene(first, last, task.seconds, task.resolution, task.seed, label, self._quick)
-        render(scene, target, stopped)
+        drawn(scene_of(task, self._tasks.inputs, self._quick), target, self._cache, stopped)
         sync(target)
         sync(target.parent)
 

@@ -49,7 +49,8 @@ USUAL_ROOM = Room()
 @dataclass(frozen=True, slots=True)
 class Task:
     """`request` is the body without its images; `images` are file names in the `inputs` folder. Times: Unix seconds.
-    `account` is the name of the account that pays, `code` the API's word for why it failed."""
+    `account` is the name of the account that pays, `code` the API's word for why it failed. `mark` is the file of a
+    watermark's picture, "" where it is the usual text or none."""
 
     id: str
     state: str
@@ -65,6 +66,8 @@ class Task:
     error: str = ""
     code: str = ""
     account: str = ""
+    music: bool = False
+    mark: str = ""
 
     @property
     def model(self) -> str:
@@ -81,7 +84,13 @@ class Task:
 
 
 def new_task(
-    request: Mapping[str, Any], images: tuple[str, ...], made: Effective, credits: int | None, account: str = ""
+    request: Mapping[str, Any],
+    images: tuple[str, ...],
+    made: Effective,
+    credits: int | None,
+    account: str = "",
+    music: bool = False,
+    mark: str = "",
 ) -> Task:
     """A seed that is 0 or left out becomes a random one, as at the API; with `is_rec` the prompt is the system's."""
     now = time.time()
@@ -100,6 +109,8 @@ def new_task(
         created_at=now,
         updated_at=now,
         account=account,
+        music=music,
+        mark=mark,
     )
 
 
