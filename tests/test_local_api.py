@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from browser import chromium_page
 from PIL import Image
@@ -668,3 +669,86 @@ def test_a_browser_plays_the_link_to_its_end(api: Served) -> None:
     with chromium_page() as page:
         page.goto(link)
         assert page.evaluate(PLAYED) == [960, 540, 1, 1, None]
+
+
+# What each parameter does to the video
+
+
+def streams(content: bytes) -> tuple[set[str], dict[str, str]]:
+    """The kinds of streams, and the file's metadata."""
+    with av.open(io.BytesIO(content)) as container:
+        return {stream.type for stream in container.streams}, dict(container.metadata)
+
+
+def still(content: bytes, number: int = 12) -> Image.Image:
+    with av.open(io.BytesIO(content)) as container:
+        frames = list(container.decode(video=0))
+        return frames[number].to_image()
+
+
+def corner(picture: Image.Image, position: int) -> Image.Image:
+    """A third of the width and a quarter of the height: 1 top left, then clockwise."""
+    width, height = picture.size
+    left = 0 if position in (1, 4) else width - width // 3
+    top = 0 if position in (1, 2) else height - height // 4
+    return picture.crop((left, top, left + width // 3, top + height // 4))
+
+
+def differ(one: Image.Image, other: Image.Image) -> float:
+    return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).max())
+
+
+@pytest.mark.parametrize(
+    ("request_", "kinds"),
+    [
+        ({"model": "viduq3-pro"}, {"video", "audio"}),
+        ({"model": "viduq3-pro", "audio": False}, {"video"}),
+        ({"model": "viduq2-turbo", "audio": True}, {"video"}),
+        ({"model": "viduq2-turbo", "bgm": True}, {"video", "audio"}),
+        ({"model": "viduq3-pro", "audio": False, "bgm": True}, {"video"}),
+    ],
+)
+def test_sound_and_music_are_there_where_the_model_makes_them(
+    api: Served, request_: dict[str, Any], kinds: set[str]
+) -> None:
+    assert streams(api.made({**SMALL, "seed": 3, **request_}))[0] == kinds
+
+
+@pytest.mark.parametrize("position", [1, 2, 3, 4])
+def test_a_watermark_stands_in_the_corner_asked_for(api: Served, position: int) -> None:
+    plain = still(api.made({**SMALL, "seed": 5}))
+    marked = still(api.made({**SMALL, "seed": 5, "watermark": True, "wm_position": position}))
+    assert differ(corner(plain, position), corner(marked, position)) > 60
+    opposite = {1: 3, 2: 4, 3: 1, 4: 2}[position]
+    if opposite != 4:  # where the badge stands, which makes room
+        assert differ(corner(plain, opposite), corner(marked, opposite)) < 40
+
+
+def test_a_watermark_without_a_position_stands_at_the_lower_right(api: Served) -> None:
+    plain, marked = (still(api.made({**SMALL, "seed": 5, **more})) for more in ({}, {"watermark": True}))
+    assert differ(corner(plain, 3), corner(marked, 3)) > 60
+
+
+def test_a_watermark_of_one_s_own_is_another_picture_than_the_usual_text(api: Served) -> None:
+    asked = {**SMALL, "seed": 5, "watermark": True}
+    usual, own = (still(api.made(r)) for r in (asked, {**asked, "wm_url": "https://example.com/logo.png"}))
+    assert differ(corner(usual, 3), corner(own, 3)) > 60
+
+
+def test_the_file_says_what_it_was_made_of_and_carries_the_user_s_label(api: Served) -> None:
+    label = '{"Label": "made by me", "n": 1}'
+    _, facts = streams(api.made({**SMALL, "seed": 7, "prompt": "a boat", "meta_data": label}))
+    assert (facts["model"], facts["seed"], facts["prompt"]) == ("viduq2-turbo", "7", "a boat")
+    assert facts["meta_data"] == label
+    assert "rehearsal" in facts["comment"]
+
+
+def test_a_recommended_prompt_takes_the_place_of_the_user_s(api: Served) -> None:
+    _, facts = streams(api.made({**SMALL, "seed": 7, "prompt": "a boat", "is_rec": True}))
+    assert facts["prompt"]
+    assert facts["prompt"] != "a boat"
+
+
+def test_a_voice_and_a_payload_change_nothing_in_the_video(api: Served) -> None:
+    plain = api.made({**SMALL, "seed": 9})
+    assert api.made({**SMALL, "seed": 9, "voice_id": "anyone", "payload": "mine"}) == plain
