@@ -176,3 +176,15 @@ def test_a_state_of_the_first_format_is_brought_up_to_date(folder: Folder, serve
     assert folder("status", "jobs.yaml", "--provider", "vidu", "--json").counts() == {"done": 1, "planned": 1}
     assert buy(folder, server).counts() == {"done": 2}
     assert len(server.accepted) == 2
+
+
+def test_a_list_that_is_asked_for_too_often_is_asked_for_again(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.list_faults = ["429", "429"]
+    assert buy(folder, server).counts() == {"done": 2}
+    shutil.rmtree(folder.path / "out")
+    server.list_faults = ["429"] * 9
+    stopped = buy(folder, server)
+    assert stopped.code == 3
+    assert "429" in stopped.err
+    assert len(server.ledger) == 2

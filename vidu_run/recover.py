@@ -10,19 +10,20 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from vidu_run.api.client import Api, ApiTrouble, KeyRefused, Missing
+from vidu_run.api.client import Api, ApiTrouble, KeyRefused, Missing, TooMany
 from vidu_run.errors import AccountTrouble, Exit, NeedsWord, Trouble
 from vidu_run.job import Job, Key
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.key import carries, marker_of
-from vidu_run.pace import Timing
+from vidu_run.pace import LONGEST_PAUSE, Timing, backoff, not_before, retry_after
 from vidu_run.reply import ENDED_BADLY, Look
 
 EARLIER = 60.0
 """Seconds before the first doubtful POST at which the search begins: clocks differ."""
 
 MOST_PAGES = 100
+MOST_THROTTLED = 5
 AT_ONCE = 8
 COMPARED = ("model", "prompt", "duration", "resolution")
 """Fields a row of the list may show; one that differs from every job of ours is not read."""
@@ -61,12 +62,27 @@ async def reconcile(
     read: set[str] = set()
     patience = max(one.settles for one in sought)
     while True:
-        found = await _candidates(api, journal, list(left.values()), read, tell)
+        found = await _patiently(lambda: _candidates(api, journal, list(left.values()), read, tell), timing, sleep)
         for look in sorted(found, key=lambda look: look.phase in ENDED_BADLY):
             await _adopt(journal, sought, left, look, tell)
         if not left or time.time() >= patience:
             return len(sought) - len(left)
         await sleep(min(timing.poll_max, max(timing.poll_min, timing.settle / 8)))
+
+
+async def _patiently(
+    look: Callable[[], Awaitable[list[Look]]], timing: Timing, sleep: Callable[[float], Awaitable[None]]
+) -> list[Look]:
+    """Look again after a 429, when the API says; after some of them the list has failed."""
+    for tries in range(MOST_THROTTLED):
+        try:
+            return await look()
+        except TooMany as error:
+            asked = retry_after(error.retry_after, time.time())
+            if asked is not None and asked > LONGEST_PAUSE:
+                raise ListingFailed(f"{not_before(time.time() + asked)}. Nothing was sent; run again.") from None
+            await sleep(asked if asked is not None else backoff(timing, tries, 0.5))
+    raise ListingFailed("the API answers 429 to questions about its tasks. Nothing was sent; run again.")
 
 
 async def _adopt(
@@ -112,6 +128,8 @@ async def _read(api: Api, row: Look) -> Look:
         look = await api.look(row.task_id or "", watermark=False)
     except Missing:
         return row
+    except TooMany:
+        raise
     except ApiTrouble as error:
         raise ListingFailed(f"task {row.task_id} could not be read ({error}). Nothing was sent; run again.") from None
     return look if look.task_id == row.task_id else row
@@ -126,6 +144,8 @@ async def _rows(api: Api, since: float | None, tell: Callable[[str], None]) -> l
             rows, token = await api.tasks(since, page, token)
         except KeyRefused as error:
             raise AccountTrouble(f"{error}. Nothing was sent.") from None
+        except TooMany:
+            raise
         except ApiTrouble as error:
             why = f"the API's list of tasks could not be read ({error}). Nothing was sent; run again."
             raise ListingFailed(why) from error

@@ -143,6 +143,8 @@ class Api:
         reply = await self._get(self._url(self._provider.routes.list or "").with_query(asked), MOST_LIST)
         if reply.status in (401, 402, 403):
             raise KeyRefused(_refused(reply))
+        if reply.status == 429:
+            raise TooMany(_refused(reply), reply.headers.get("Retry-After"))
         if reply.status != 200:
             raise ApiTrouble(_refused(reply))
         try:
