@@ -177,7 +177,7 @@ def test_an_address_of_this_machine_or_network_is_not_public_in_any_dress(addres
     assert not may_be_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "151.101.1.6", "2606:4700::1111", "2a04:4e42::6"])
+@pytest.mark.parametrize("address", ["8.8.8.8", "151.101.1.6", "2606:4700::1111", "2a04:4e42::6", "64:ff9b::808:808"])
 def test_an_address_of_the_open_internet_is_public(address: str) -> None:
     assert is_public(address)
     assert may_be_public(address)

@@ -6,7 +6,10 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-CARRIERS = tuple(map(ipaddress.ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
+TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
+"""How a network that has IPv6 alone reaches an IPv4 host, whose address stands in the last 32 bits (RFC 6052)."""
+
+CARRIERS = tuple(map(ipaddress.ip_network, ("::/96", "64:ff9b:1::/48", "2002::/16")))
 """IPv6 addresses that stand for an IPv4 one, which may be any; Python 3.11 takes most of them for global ones."""
 
 
@@ -44,6 +47,8 @@ def is_public(address: str) -> bool:
     Raises ValueError for what is no IP address.
     """
     found = ipaddress.ip_address(address)
+    if found in TRANSLATED:
+        return is_public(str(ipaddress.IPv4Address(int(found) % 2**32)))
     return found.is_global and not found.is_multicast and not any(found in net for net in CARRIERS)
 
 
