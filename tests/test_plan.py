@@ -32,7 +32,7 @@ def test_a_first_plan_is_all_new_and_priced_in_credits_and_money(folder: Folder)
     told = plan(folder).out
     assert "3 jobs: 3 to submit · 120 credits ($0.60)" in told
     assert "off-peak it would be 60 credits ($0.30), within 48 h" in told
-    assert "an estimate from Vidu list price; octopusx reports no charge" in told
+    assert "an estimate from Vidu's list price; octopusx reports no charge" in told
 
 
 def test_a_provider_that_tells_its_charge_is_not_spoken_of_as_a_guess(folder: Folder) -> None:
