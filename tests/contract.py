@@ -37,7 +37,8 @@ def main() -> int:
             address = urlsplit(server.stdout.readline().strip())
             description = f"{address.scheme}://{address.netloc}/openapi.json"
             asked = ["--checks", CHECKS, "--max-examples", str(wish.examples), "--workers", "1", "--no-color"]
-            return subprocess.run([tool, "run", description, *asked], check=False).returncode
+            # In its folder: schemathesis keeps a cache where it is started.
+            return subprocess.run([tool, "run", description, *asked], cwd=folder, check=False).returncode
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(30)

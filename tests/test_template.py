@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vidu_run.spec.template import MOST_TEXT, BadTemplate, compile_template, is_template
@@ -257,6 +257,7 @@ def test_text_without_a_template_is_none(text: str) -> None:
     assert not is_template(text)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     values=st.dictionaries(
         st.sampled_from(["a", "b", "c"]),
