@@ -37,7 +37,7 @@ async def serve_until_stopped(
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with local_api(folder, port, quick_rendering(environment), terms, manner) as base_url:
         console.answer(f"{base_url}{provider('octopusx').routes.submit}")
-        console.say(f"also {base_url}{provider('vidu').routes.submit}; described at {base_url}/openapi.json")
-        console.say(f"tasks in {folder}; Ctrl-C ends it")
+        also = f"{provider('vidu').routes.submit}, described at /openapi.json"
+        console.say(f"also {also}; tasks in {folder}; Ctrl-C ends it")
         await stopped.wait()
     return Exit.DONE
