@@ -128,7 +128,7 @@ class Api:
             reply = await self._get(self._url(routes[number].format(task_id=_segment(task_id))))
             if reply.status not in (404, 405):
                 self._route = number
-                return _look(reply, task_id, watermark)
+                return read_task(_document(reply, "reply"), task_id=task_id, watermark=watermark)
         raise Missing("HTTP 404: the API does not know this task")
 
     async def tasks(self, since: float | None, page: int, token: str | None) -> tuple[list[Look], str | None]:
@@ -141,16 +141,7 @@ class Api:
         asked |= {"created_at.from": _rfc3339(since)} if since is not None else {}
         asked |= {"pager.page_token": token} if token else {}
         reply = await self._get(self._url(self._provider.routes.list or "").with_query(asked), MOST_LIST)
-        if reply.status in (401, 402, 403):
-            raise KeyRefused(_refused(reply))
-        if reply.status == 429:
-            raise TooMany(_refused(reply), reply.headers.get("Retry-After"))
-        if reply.status != 200:
-            raise ApiTrouble(_refused(reply))
-        try:
-            document = parse_json(reply.body)
-        except BadReply as error:
-            raise ApiTrouble(f"an unreadable list: {error}") from None
+        document = _document(reply, "list")
         rows, next_page = read_list(document)
         if not rows and read_refusal(document):
             raise ApiTrouble(_refused(reply))
@@ -159,14 +150,7 @@ class Api:
     async def balance(self) -> Balance:
         """What the account has left and how many tasks it may run at once. Raises ApiTrouble or KeyRefused."""
         reply = await self._get(self._url(self._provider.routes.credits or ""))
-        if reply.status in (401, 402, 403):
-            raise KeyRefused(_refused(reply))
-        if reply.status != 200:
-            raise ApiTrouble(_refused(reply))
-        try:
-            return read_balance(parse_json(reply.body))
-        except BadReply as error:
-            raise ApiTrouble(f"an unreadable balance: {error}") from None
+        return read_balance(_document(reply, "balance"))
 
     async def cancel(self, task_id: str) -> None:
         """Cancel a task that still waits; it costs nothing. Raises ApiTrouble, also where it is too late."""
@@ -244,7 +228,8 @@ class _Phases:
         self.turn.end()
 
 
-def _look(reply: _Reply, task_id: str, watermark: bool) -> Look:
+def _document(reply: _Reply, called: str) -> object:
+    """What a query was answered. Raises ApiTrouble or one of its kinds."""
     if reply.status in (401, 402, 403):
         raise KeyRefused(_refused(reply))
     if reply.status == 429:
@@ -252,9 +237,9 @@ def _look(reply: _Reply, task_id: str, watermark: bool) -> Look:
     if reply.status != 200:
         raise ApiTrouble(_refused(reply))
     try:
-        return read_task(parse_json(reply.body), task_id=task_id, watermark=watermark)
+        return parse_json(reply.body)
     except BadReply as error:
-        raise ApiTrouble(f"an unreadable reply: {error}") from None
+        raise ApiTrouble(f"an unreadable {called}: {error}") from None
 
 
 def _segment(task_id: str) -> str:
