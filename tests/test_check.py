@@ -20,8 +20,8 @@ from vidu_run.api.body import Body
 from vidu_run.errors import SpecTrouble
 from vidu_run.job import Frame, Job
 from vidu_run.key import fragment, new_marker
-from vidu_run.providers.catalogue import UnknownProvider
-from vidu_run.spec.check import MARKER_ROOM, field_size, images_size, name_finding, validator
+from vidu_run.providers.catalogue import UnknownProvider, validator
+from vidu_run.spec.check import MARKER_ROOM, field_size, images_size, name_finding
 from vidu_run.spec.load import Spec, load
 
 IMAGES = ["frames/a.png", "frames/b.png"]

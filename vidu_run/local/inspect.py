@@ -16,9 +16,10 @@ from vidu_run.job import Frame, Link
 from vidu_run.local.refused import Refused
 from vidu_run.local.stand_in import WIDE, picture_of
 from vidu_run.local.tasks import TAKING
+from vidu_run.providers.catalogue import validator
 from vidu_run.providers.rules import Limits
 from vidu_run.reply import BadReply, parse_json
-from vidu_run.spec.check import ImageRules, image_findings, validator
+from vidu_run.spec.check import ImageRules, image_findings
 from vidu_run.spec.words import describe, unknown_fields
 
 DATA_URI = re.compile(r"data:image/(png|jpeg|jpg|webp);base64,", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Reads the providers and schemas that come with the package. Never fetches anything, and never validates a request."""
+"""Reads the providers and schemas that come with the package, and makes validators of them. Never fetches anything."""
 
 from __future__ import annotations
 
@@ -42,7 +42,19 @@ def local_like(p: Provider) -> Provider:
 
 
 def request_schema(p: Provider) -> dict[str, Any]:
-    return _read(schema_file(p.request_schema))
+    return read_schema(p.request_schema)
+
+
+def read_schema(name: str) -> dict[str, Any]:
+    return _read(schema_file(name))
+
+
+def validator(schema: Mapping[str, Any]) -> Any:
+    """A validator that fetches nothing, whatever a schema refers to."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    return Draft202012Validator(schema, registry=Registry())
 
 
 def schema_file(name: str) -> Path:

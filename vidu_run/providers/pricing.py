@@ -13,7 +13,7 @@ from typing import Any
 
 from vidu_run.errors import UsageTrouble
 from vidu_run.price import Prices, Rate, Row, estimate
-from vidu_run.providers.catalogue import read_data, schema_file
+from vidu_run.providers.catalogue import read_data, read_schema, validator
 from vidu_run.providers.rules import Effective, Provider
 
 PRICES_VARIABLE = "VIDU_RUN_PRICES"
@@ -72,21 +72,13 @@ def _mine(name: str, environment: Mapping[str, str]) -> tuple[dict[str, Any], st
         return {}, str(path)
     try:
         document = json.loads(text)
-        wrong = next(_validator().iter_errors(document), None)
+        wrong = next(validator(read_schema("prices.schema.json")).iter_errors(document), None)
     except ValueError as error:
         raise UsageTrouble(f"{path}: not JSON ({error})") from None
     if wrong is not None:
         where = ".".join(str(step) for step in wrong.absolute_path)
         raise UsageTrouble(f"{path}: {where + ': ' if where else ''}{wrong.message[:200]}")
     return document.get(name, {}), str(path)
-
-
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    schema = json.loads(schema_file("prices.schema.json").read_text(encoding="utf-8"))
-    return Draft202012Validator(schema, registry=Registry())
 
 
 def _row(raw: Mapping[str, Any]) -> Row:

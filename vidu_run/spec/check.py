@@ -11,6 +11,7 @@ from typing import Any
 from vidu_run.errors import Place, Problem
 from vidu_run.job import Frame, Image, Request
 from vidu_run.key import canonical
+from vidu_run.providers.catalogue import validator
 from vidu_run.spec.read import Document, Path_, walk
 from vidu_run.spec.words import describe, missing, one_line, shown, unknown_fields
 
@@ -113,14 +114,6 @@ class RequestChecker:
             yield (missing(error)[0],), describe(error, "request", model)
         else:
             yield way, describe(error, str(way[-1]) if way else "request", model)
-
-
-def validator(schema: Mapping[str, Any]) -> Any:
-    """A validator that fetches nothing, whatever a schema refers to."""
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    return Draft202012Validator(schema, registry=Registry())
 
 
 def structure(document: Document, schema: Mapping[str, Any]) -> list[Problem]:

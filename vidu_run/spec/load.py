@@ -12,7 +12,7 @@ from vidu_run.frames import inside, small_text
 from vidu_run.job import Job, Key
 from vidu_run.key import plain
 from vidu_run.pace import Timing
-from vidu_run.providers.catalogue import local_like, provider, schema_file
+from vidu_run.providers.catalogue import local_like, provider, read_schema
 from vidu_run.providers.rules import Provider
 from vidu_run.spec.check import (
     fold,
@@ -82,7 +82,7 @@ def load(
     """
     document = read_yaml(path, path.as_posix())
     told = {problem.place for problem in document.problems}
-    shape = structure(document, _spec_schema())
+    shape = structure(document, read_schema("spec.schema.json"))
     if problems := [*document.problems, *(problem for problem in shape if problem.place not in told)]:
         raise SpecTrouble(fold(problems))
     data = plain(document.data)
@@ -117,13 +117,6 @@ def choose_provider(home: str, override: str | None) -> Provider:
     if name != LOCAL:
         return provider(name)
     return local_like(provider(LOCAL_RULES if home == LOCAL else home))
-
-
-def _spec_schema() -> dict[str, Any]:
-    import json
-
-    schema: dict[str, Any] = json.loads(schema_file("spec.schema.json").read_text(encoding="utf-8"))
-    return schema
 
 
 def _prompt_text(folder: Path, source: str) -> str:
