@@ -59,6 +59,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "spend",
         ],
     ),
+    ("verdicts", ["picks"]),
     (
         "local",
         [

@@ -397,14 +397,15 @@ def serve(
 def schema(name: str) -> int:
     """Print a JSON Schema.
 
-    NAME is `spec`, `prices` for your own price list, or a provider for its request: octopusx, vidu, vidu-cn.
+    NAME is `spec`, `prices` for your own price list, `picks`, or a provider for its request: octopusx, vidu, vidu-cn.
     """
     from vidu_run.console import Console
     from vidu_run.providers.catalogue import PROVIDER_NAMES, schema_file
 
-    if name not in ("spec", "prices", *PROVIDER_NAMES):
-        raise UsageTrouble(f"no schema is called {name!r}; there are spec, prices, {', '.join(PROVIDER_NAMES)}")
-    file = schema_file(f"{name}.schema.json" if name in ("spec", "prices") else f"{name}.request.schema.json")
+    own = ("spec", "prices", "picks")
+    if name not in (*own, *PROVIDER_NAMES):
+        raise UsageTrouble(f"no schema is called {name!r}; there are {', '.join((*own, *PROVIDER_NAMES))}")
+    file = schema_file(f"{name}.schema.json" if name in own else f"{name}.request.schema.json")
     Console().raw(file.read_text(encoding="utf-8").rstrip("\n"))
     return Exit.DONE
 

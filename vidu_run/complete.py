@@ -30,7 +30,7 @@ def providers(params: Mapping[str, Any], incomplete: str) -> list[CompletionItem
 def schemas(params: Mapping[str, Any], incomplete: str) -> list[CompletionItem]:
     from vidu_run.providers.catalogue import PROVIDER_NAMES
 
-    return _beginning(["spec", "prices", *PROVIDER_NAMES], incomplete)
+    return _beginning(["spec", "prices", "picks", *PROVIDER_NAMES], incomplete)
 
 
 def known_jobs(params: Mapping[str, Any], incomplete: str) -> list[CompletionItem]:

@@ -60,7 +60,11 @@ class Document:
 
 def read_yaml(path: Path, shown: str) -> Document:
     """Raises SpecTrouble where the file is not one readable YAML document; lesser problems are gathered in it."""
-    text = _text(path, shown)
+    return parse_yaml(_text(path, shown), shown)
+
+
+def parse_yaml(text: str, shown: str) -> Document:
+    """As `read_yaml`, of a text; `shown` names it in messages."""
     document = Document(shown)
     if control := CONTROL.search(text):
         line, column = text.count("\n", 0, control.start()) + 1, control.start() - text.rfind("\n", 0, control.start())

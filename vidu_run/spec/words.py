@@ -19,7 +19,11 @@ TYPES = {
 TEMPLATE = r"\{\{"
 """How the spec's schema says that a text must hold a template."""
 
-FORMS = {r"^https://[^\s]+$": "is not an https URL", r"\*|\{\{": "is no pattern: it needs a *"}
+FORMS = {
+    r"^https://[^\s]+$": "is not an https URL",
+    r"\*|\{\{": "is no pattern: it needs a *",
+    "^[0-9a-f]{64}$": "is not a key of 64 hex digits",
+}
 """What the patterns of the schemas mean."""
 
 CLEAR_ENOUGH = 80
