@@ -1,4 +1,4 @@
-"""Chromium for the tests: one headless page per `with`, always the system's own browser, nothing downloaded."""
+"""Chromium for the tests: the system's own browser, headless, one for a whole session; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -6,28 +6,58 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @contextmanager
-def chromium_page(**options: Any) -> Iterator[Page]:
-    """A page in a fresh browser context; options are Playwright's for a context (viewport, color_scheme, …).
-
-    Skips the test where there is no Chromium, except under CI=true, where that is a failure.
-    """
+def launched() -> Iterator[Browser]:
+    """Skips the test where there is no Chromium, except under CI=true, where that is a failure."""
     executable = _chromium()
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=arguments)
         try:
-            yield browser.new_context(**options).new_page()
+            yield browser
         finally:
             browser.close()
+
+
+@dataclass(slots=True)
+class Visit:
+    """A page in a window of its own, and what the browser met while it had it open."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def from_elsewhere(self) -> list[str]:
+        return [url for url in self.requests if not url.startswith(("file:", "data:", "blob:"))]
+
+
+@contextmanager
+def visited(browser: Browser, target: Path, script: str | None = None, **options: Any) -> Iterator[Visit]:
+    """Open a file; `script` runs before the page's own, `options` are Playwright's for a context (viewport, …)."""
+    context = browser.new_context(**options)
+    try:
+        if script is not None:
+            context.add_init_script(script)
+        page = context.new_page()
+        seen = Visit(page)
+        page.on("request", lambda request: seen.requests.append(request.url))
+        page.on("console", lambda message: seen.complaints.append(message.text))
+        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (seen.complaints.append(dialog.message), dialog.dismiss()))
+        page.goto(target.as_uri())
+        yield seen
+    finally:
+        context.close()
 
 
 def _chromium() -> str:

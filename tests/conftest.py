@@ -9,11 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fault_server import FaultServer
 from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 KEY = "sk-secret-of-the-tests"
 
@@ -130,6 +133,14 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     target = tmp_path_factory.mktemp("video") / "clip.mp4"
     render(Scene(still.getvalue(), still.getvalue(), 1, "360p", 1, "test", quick=True), target)
     return target.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    from browser import launched
+
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture

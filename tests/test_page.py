@@ -14,23 +14,23 @@ import pytest
 from PIL import Image
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.report.page import href, render_page, script_json, shown_json, spoken_time, tally, write_page
+from vidu_run.report.pack import href, script_json, shown_json
+from vidu_run.report.page import page_script, render_page, spoken_time, tally, write_page
 from vidu_run.report.poster import frame_thumbnail, make_poster
 
 KEY = "ab" * 32
-OWN_FOLDER = Path(__file__).parent.parent / "vidu_run" / "report"
-
 
 PLAIN_JOB = """
 {"name": "harbour-s1", "state": "planned", "task_id": null, "seed": 7, "credits": 40, "file": null, "poster": null,
- "first": null, "last": null, "thumb_first": null, "thumb_last": null, "sha256": null, "error": null,
+ "first": null, "last": null, "sha256": null, "charged": false, "history": [], "draft": null, "error": null,
  "axes": {"pair": "harbour", "seed": "7"}, "prompt": "a boat leaves", "model": "viduq2-turbo", "duration": 5,
  "resolution": "720p", "took": null, "request": {"prompt": "a boat leaves", "seed": 7}, "hint": null, "bytes": null}
 """
 PLAIN_DOCUMENT = """
 {"spec": "jobs.yaml", "provider": "local", "rehearsal": true, "generated_at": "2026-11-22T13:00:00Z",
  "version": "0.1.0", "credits": {"estimated": 480, "charged": null}, "money": null, "notes": [],
- "axes": ["pair", "seed"]}
+ "usd": 0.005, "aspect": 1.7778, "picks_file": "jobs.picks.yaml", "picks": [], "promote": "vidu-run promote jobs.yaml",
+ "failures": [], "axes": ["pair", "seed"]}
 """
 
 
@@ -97,6 +97,18 @@ def data_of(html: str) -> dict[str, Any]:
     return data
 
 
+def rows_of(html: str) -> list[dict[str, Any]]:
+    """The jobs as the page's script unpacks them."""
+    data = data_of(html)
+    rows = [dict(zip(data["fields"], row, strict=True)) for row in data["rows"]]
+    for row in rows:
+        for field in ("state", "prompt", "model", "resolution", "error", "hint", "request"):
+            row[field] = None if row[field] is None else data["texts"][row[field]]
+        for field in ("first", "last"):
+            row[field] = None if row[field] is None else data["stills"][row[field]]
+    return rows
+
+
 def test_the_policy_names_the_very_style_and_script_in_the_page_and_nothing_else() -> None:
     elements = Elements(render_page(a_document(a_job())))
 
@@ -117,11 +129,11 @@ def test_no_element_of_the_page_carries_an_inline_style_or_handler_or_a_foreign_
     for _, attributes in Elements(render_page(a_document(a_job(state="done")))).starts:
         assert not [name for name in attributes if name == "style" or name.startswith("on")]
         assert attributes.get("src") is None
-        assert attributes.get("href") in (None, "data:,", "#jobs")
+        assert attributes.get("href") in (None, "data:,", "#clips")
 
 
 def test_the_script_has_no_way_to_make_markup_out_of_text() -> None:
-    script = (OWN_FOLDER / "page.js").read_text("utf-8")
+    script = page_script()
 
     assert not re.findall(r"(inner|outer|Adjacent)HTML|document\.write|\beval\b|new Function|DOMParser", script)
 
@@ -152,7 +164,7 @@ def test_a_hostile_prompt_neither_ends_the_data_nor_adds_an_element() -> None:
 
     (note,) = [tag for tag, _ in Elements(page).starts if tag == "li"]
     assert sorted(tag for tag, _ in Elements(page).starts) == sorted([*(tag for tag, _ in calm.starts), "ul", note])
-    assert data_of(page)["jobs"][0]["prompt"] == hostile
+    assert rows_of(page)[0]["prompt"] == hostile
 
 
 def test_a_number_that_json_cannot_say_is_an_error_and_not_a_broken_page() -> None:
@@ -161,10 +173,9 @@ def test_a_number_that_json_cannot_say_is_an_error_and_not_a_broken_page() -> No
 
 
 def test_a_seed_beyond_the_precision_of_the_browser_keeps_all_its_digits() -> None:
-    job = data_of(render_page(a_document(a_job(seed=2**63 - 1, request={"seed": 2**63 - 1}))))["jobs"][0]
+    (job,) = rows_of(render_page(a_document(a_job(seed=2**63 - 1, request={"seed": 2**63 - 1}))))
 
-    assert job["seed"] == "9223372036854775807"
-    assert '"seed": 9223372036854775807' in job["request"]
+    assert (job["seed"], job["asked"]) == ("9223372036854775807", "9223372036854775807")
 
 
 def test_characters_that_turn_text_around_are_spelled_out_in_the_request() -> None:
@@ -194,11 +205,25 @@ def test_a_file_name_that_is_not_utf8_keeps_its_bytes() -> None:
 
 
 def test_a_frame_on_the_web_is_a_link_and_never_a_picture() -> None:
-    job = a_job(first="https://example.org/a.png?x=1", last="frames/b 1.png", thumb_last="posters/b.webp")
-    first, last = (data_of(render_page(a_document(job)))["jobs"][0][side] for side in ("first", "last"))
+    link = {"name": "https://example.org/a.png?x=1", "file": None, "picture": None}
+    frame = {"name": "b 1.png", "file": "frames/b 1.png", "picture": "posters/b.webp"}
+    (job,) = rows_of(render_page(a_document(a_job(first=link, last=frame))))
 
-    assert first == {"name": "https://example.org/a.png?x=1", "href": "https://example.org/a.png?x=1", "image": None}
-    assert last == {"name": "frames/b 1.png", "href": "./frames/b%201.png", "image": "./posters/b.webp"}
+    assert job["first"] == {"name": link["name"], "href": link["name"], "image": None}
+    assert job["last"] == {"name": "b 1.png", "href": "./frames/b%201.png", "image": "./posters/b.webp"}
+
+
+def test_what_jobs_share_stands_in_the_page_once() -> None:
+    prompt, frame = "a boat leaves " * 20, {"name": "a.png", "file": "frames/a.png", "picture": "posters/a.webp"}
+    jobs = [
+        a_job(f"s{seed}", seed=seed, prompt=prompt, first=frame, request={"prompt": prompt, "seed": seed})
+        for seed in range(1, 101)
+    ]
+    html = render_page(a_document(*jobs))
+
+    assert html.count(prompt) == 2
+    assert html.count("posters/a.webp") == 1
+    assert [row["seed"] for row in rows_of(html)] == [str(seed) for seed in range(1, 101)]
 
 
 def test_states_that_do_not_occur_are_not_counted_and_the_bar_has_no_gaps() -> None:

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
-from browser import chromium_page
+from browser import Visit, visited
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from test_page import a_document, a_job, encode_clip
 
+from vidu_run.picks import Pick, parse_picks
 from vidu_run.report.page import write_page
 from vidu_run.report.poster import frame_thumbnail, make_poster
 
@@ -25,117 +27,506 @@ HOSTILE = [
     "<!--<script>",
 ]
 
+TIMES = "[...document.querySelectorAll('video')].map((video) => video.currentTime)"
+PAUSED = "[...document.querySelectorAll('video')].map((video) => video.paused)"
 PLAYED_A_WHILE = "(video) => new Promise((settle) => (video.ontimeupdate = () => video.currentTime > 0.2 && settle()))"
 
 
-@dataclass(slots=True)
-class Visit:
-    """What a browser met while it had the page open."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def from_elsewhere(self) -> list[str]:
-        return [url for url in self.requests if not url.startswith(("file:", "data:"))]
+class Open(Protocol):
+    def __call__(self, *jobs: dict[str, Any], **changes: Any) -> AbstractContextManager[Visit]: ...
 
 
-@contextmanager
-def visit(folder: Path, document: dict[str, Any], **options: Any) -> Iterator[Visit]:
-    target = folder / "report.html"
-    write_page(document, target)
-    with chromium_page(**options) as page:
-        seen = Visit(page)
-        page.on("request", lambda request: seen.requests.append(request.url))
-        page.on("console", lambda message: seen.complaints.append(message.text))
-        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (seen.complaints.append(dialog.message), dialog.dismiss()))
-        page.goto(target.as_uri())
-        yield seen
+@pytest.fixture
+def opened(chromium: Browser, tmp_path: Path) -> Open:
+    """Opens a page of jobs in the test's folder; `options` are the browser's, the rest are facts of the document."""
+
+    @contextmanager
+    def open_page(*jobs: dict[str, Any], options: dict[str, Any] | None = None, **changes: Any) -> Iterator[Visit]:
+        folder = changes.pop("folder", tmp_path)
+        write_page(a_document(*jobs, **changes), folder / "report.html")
+        with visited(chromium, folder / "report.html", **(options or {})) as seen:
+            yield seen
+
+    return open_page
 
 
-def a_done_job(folder: Path, name: str = "harbour-s1", **changes: Any) -> dict[str, Any]:
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One second of video, its poster and a still, to be copied to wherever a job has its own."""
+    folder = tmp_path_factory.mktemp("clip")
+    encode_clip(folder / "clip.mp4")
+    assert make_poster(folder / "clip.mp4", folder / "poster.webp")
+    Image.new("RGB", (320, 180), (90, 120, 160)).save(folder / "still.png")
+    assert frame_thumbnail(folder / "still.png", folder / "still.webp")
+    return folder
+
+
+def a_done_job(clip: Path, folder: Path, name: str = "harbour-s1", **changes: Any) -> dict[str, Any]:
     """A job with a real video, poster and stills, under names that a link must encode."""
     video, poster = f"videos/take #1 100%/{name} ø?.mp4", f"posters/{name} 50%.webp"
-    frames = {"first": f"frames/{name} a#.png", "last": f"frames/{name} b?.png"}
-    encode_clip(folder / video)
-    assert make_poster(folder / video, folder / poster)
-    (folder / "frames").mkdir(exist_ok=True)
-    for frame in frames.values():
-        Image.new("RGB", (320, 180), (90, 120, 160)).save(folder / frame)
-        assert frame_thumbnail(folder / frame, folder / f"posters/{Path(frame).stem}.webp")
-    thumbs = {f"thumb_{side}": f"posters/{Path(frame).stem}.webp" for side, frame in frames.items()}
-    plain = {"file": video, "poster": poster, "bytes": 4200, "took": 93.5}
-    return a_job(name, "done", **{**plain, **frames, **thumbs, **changes})
+    frames = {side: f"frames/{name} {side}#?.png" for side in ("first", "last")}
+    copies = {video: "clip.mp4", poster: "poster.webp"}
+    copies |= dict.fromkeys(frames.values(), "still.png")
+    copies |= {f"posters/{Path(frame).stem}.webp": "still.webp" for frame in frames.values()}
+    for target, source in copies.items():
+        (folder / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(clip / source, folder / target)
+    stills = {
+        side: {"name": f"{side}.png", "file": frame, "picture": f"posters/{Path(frame).stem}.webp"}
+        for side, frame in frames.items()
+    }
+    return a_job(name, "done", **{"file": video, "poster": poster, "bytes": 4200, "took": 93.5, **stills, **changes})
 
 
-def expect_shown(page: Page, *names: str) -> None:
-    expect(page.locator(".card:not([hidden])")).to_have_count(len(names))
-    expect(page.locator(".card:not([hidden]) h3 bdi")).to_have_text(names)
+def a_sweep(clip: Path, folder: Path, pairs: tuple[str, ...] = ("harbour",), seeds: int = 3) -> list[dict[str, Any]]:
+    return [
+        a_done_job(
+            clip,
+            folder,
+            f"{pair}-s{seed}",
+            key=f"{number:02}{seed:02}".ljust(64, "a"),
+            axes={"pair": pair, "seed": str(seed)},
+            seed=seed,
+            prompt=f"{pair} at dawn",
+            request={"prompt": f"{pair} at dawn", "seed": seed},
+        )
+        for number, pair in enumerate(pairs)
+        for seed in range(1, seeds + 1)
+    ]
 
 
-def test_the_videos_play_from_a_folder_with_an_awkward_name(tmp_path: Path) -> None:
+def until(page: Page, condition: str) -> None:
+    """Playwright's own waiting evaluates text inside the page, which the page's policy forbids."""
+    look = f"const look = () => ({condition}) ? settle() : setTimeout(look, 20); look();"
+    page.evaluate(f"() => new Promise((settle) => {{ {look} }})")
+
+
+def clip_of(page: Page, name: str) -> Locator:
+    return page.locator(".sheet").get_by_role("button", name=re.compile(f"^{re.escape(name)},"))
+
+
+def names_in_the_list(page: Page) -> list[str]:
+    page.get_by_role("button", name="List", exact=True).click()
+    return page.locator(".item h3 bdi").all_inner_texts()
+
+
+def videos(page: Page) -> Locator:
+    return page.locator("video")
+
+
+def test_the_videos_play_from_a_folder_with_an_awkward_name(opened: Open, clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "Été 2026 #3 (100%) ?" / "ø 海"
     folder.mkdir(parents=True)
-    jobs = [a_done_job(folder, name) for name in ("harbour-s1", "harbour-s2")]
-
-    with visit(folder, a_document(*jobs)) as seen:
+    with opened(*a_sweep(clip, folder, seeds=2), folder=folder) as seen:
         page = seen.page
-        expect(page.locator("video")).to_have_count(0)
+        expect(videos(page)).to_have_count(0)
         for name in ("harbour-s1", "harbour-s2"):
-            page.get_by_role("button", name=f"Play {name}").click()
-            page.locator("video").evaluate(PLAYED_A_WHILE)
-            expect(page.locator("video")).to_have_count(1)
+            clip_of(page, name).click()
+            videos(page).evaluate(PLAYED_A_WHILE)
+            expect(videos(page)).to_have_count(1)
             assert page.evaluate("document.querySelector('video').videoWidth") == 320
-        pictures = page.evaluate("[...document.querySelectorAll('.card img')].map((image) => image.naturalWidth)")
+            page.keyboard.press("Escape")
+        pictures = page.evaluate("[...document.querySelectorAll('.cell img')].map((image) => image.naturalWidth)")
 
-    assert pictures == [320] * 5
+    assert pictures == [320, 320]
     assert seen.complaints == []
     assert seen.from_elsewhere() == []
 
 
-def test_enter_plays_and_escape_puts_the_poster_and_the_focus_back(tmp_path: Path) -> None:
-    with visit(tmp_path, a_document(a_done_job(tmp_path))) as seen:
-        poster = seen.page.get_by_role("button", name="Play harbour-s1")
-        poster.press("Enter")
-        expect(seen.page.locator("video")).to_be_focused()
-        seen.page.keyboard.press("Escape")
-        expect(poster).to_be_focused()
-        expect(seen.page.locator("video")).to_have_count(0)
-
-        poster.click()
-        seen.page.get_by_role("button", name="Close the video of harbour-s1").click()
-        expect(poster).to_be_visible()
-        expect(seen.page.locator("video")).to_have_count(0)
+def test_a_clip_plays_while_the_mouse_is_on_it_and_only_then(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").hover()
+        videos(page).evaluate(PLAYED_A_WHILE)
+        clip_of(page, "harbour-s2").hover()
+        expect(videos(page)).to_have_count(1)
+        page.locator("h1").hover()
+        expect(videos(page)).to_have_count(0)
 
 
-def test_a_video_that_is_gone_is_named_instead_of_played(tmp_path: Path) -> None:
-    with visit(tmp_path, a_document(a_job(state="done", file="videos/gone.mp4"))) as seen:
-        seen.page.get_by_role("button", name="Play harbour-s1").click()
+def test_who_wants_less_motion_has_none_unasked(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2), options={"reduced_motion": "reduce"}) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").hover()
+        page.wait_for_timeout(300)
+        expect(videos(page)).to_have_count(0)
+        clip_of(page, "harbour-s1").click()
+        expect(videos(page)).to_have_count(1)
+        assert page.evaluate(PAUSED) == [True]
+        page.keyboard.press("Space")
+        videos(page).evaluate(PLAYED_A_WHILE)
+
+
+def test_a_row_plays_pauses_and_scrubs_as_one(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, ("harbour", "ridge"), seeds=4)) as seen:
+        page = seen.page
+        page.get_by_role("button", name="Play harbour: 4 clips together").click()
+        expect(videos(page)).to_have_count(4)
+        videos(page).last.evaluate(PLAYED_A_WHILE)
+        times = page.evaluate(TIMES)
+        assert max(times) - min(times) < 0.35
+
+        page.get_by_role("button", name="Pause").click()
+        assert page.evaluate(PAUSED) == [True] * 4
+        page.get_by_role("slider", name="Position").fill("0.5")
+        until(page, f"{TIMES}.every((time) => Math.abs(time - 0.5) < 0.05)")
+        page.keyboard.press(".")
+        until(page, f"{TIMES}.every((time) => Math.abs(time - 0.5417) < 0.03)")
+        page.keyboard.press("Escape")
+        expect(videos(page)).to_have_count(0)
+
+
+def test_a_loop_begins_again_together_and_without_it_all_rest_on_their_ends(
+    opened: Open, clip: Path, tmp_path: Path
+) -> None:
+    short = tmp_path / "short.mp4"
+    encode_clip(short, seconds=0.5)
+    jobs = a_sweep(clip, tmp_path, seeds=2)
+    shutil.copyfile(short, tmp_path / jobs[1]["file"])
+    with opened(*jobs) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").hover()
+        page.keyboard.press("p")
+        until(page, f"(window.last ?? 0) > {TIMES}[0] || ((window.last = {TIMES}[0]), false)")
+
+        page.keyboard.press("l")
+        until(page, f"{PAUSED}.every(Boolean)")
+        long, brief = page.evaluate(TIMES)
+        assert long > 0.9
+        assert brief == pytest.approx(0.5, abs=0.06)
+
+
+def test_no_more_clips_play_at_once_than_a_machine_can_bear(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=24), options={"viewport": {"width": 1600, "height": 1200}}) as seen:
+        page = seen.page
+        expect(page.locator(".cell")).to_have_count(24)
+        expect(videos(page)).to_have_count(0)
+        page.get_by_role("button", name="Play harbour: 24 clips together").click()
+        expect(videos(page)).to_have_count(16)
+        expect(page.locator(".said")).to_have_text("The first 16 of 24 play")
+
+
+def test_a_video_that_is_gone_is_named_instead_of_played(opened: Open) -> None:
+    with opened(a_job(state="done", file="videos/gone.mp4")) as seen:
+        clip_of(seen.page, "harbour-s1").click()
         expect(seen.page.get_by_text("This video could not be opened: videos/gone.mp4")).to_be_visible()
 
 
-def test_hostile_text_is_shown_as_text_wherever_it_stands(tmp_path: Path) -> None:
+def test_the_ends_of_a_clip_stand_beside_its_frames(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(a_done_job(clip, tmp_path)) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").click()
+        page.get_by_role("button", name="Compare its ends with the frames").click()
+        ends = page.locator(".four video")
+        expect(ends).to_have_count(2)
+        until(page, "document.querySelectorAll('.four video')[1].currentTime > 0.9")
+        assert ends.first.evaluate("(video) => video.currentTime") == 0
+        assert page.locator(".four img").evaluate_all("(all) => all.map((image) => image.naturalWidth)") == [320, 320]
+        page.keyboard.press("Space")
+        expect(page.locator(".four")).to_have_count(0)
+        for side in ("First", "Last"):
+            expect(page.get_by_role("link", name=f"{side} frame of harbour-s1")).to_be_visible()
+
+
+def exported(page: Page) -> dict[str, Pick]:
+    """What the page gives to be downloaded, read as the tool reads it."""
+    page.get_by_role("button", name="Picks…").click()
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download jobs.picks.yaml").click()
+    assert started.value.suggested_filename == "jobs.picks.yaml"
+    found = parse_picks(Path(started.value.path()).read_text("utf-8"), "jobs.picks.yaml")
+    page.get_by_role("dialog", name="Picks").get_by_role("button", name="Close").click()
+    return {pick.name: pick for pick in found.values()}
+
+
+def test_picks_made_with_keys_alone_outlive_the_page_and_go_into_the_file(
+    opened: Open, clip: Path, tmp_path: Path
+) -> None:
+    with opened(*a_sweep(clip, tmp_path, ("harbour", "ridge"), seeds=3)) as seen:
+        page = seen.page
+        for key in ("ArrowRight", "4", "ArrowRight", "x", "ArrowDown", "2", "0", "5", "ArrowRight", "3", "u"):
+            page.keyboard.press(key)
+        expect(page.locator(".tally")).to_have_text("2 picked, 1 rejected")
+        expect(page.locator(".said")).to_have_text("ridge-s3: no verdict")
+        page.reload()
+        expect(page.locator(".tally")).to_have_text("2 picked, 1 rejected")
+        expect(clip_of(page, "harbour-s1")).to_have_accessible_name("harbour-s1, done, 4 stars")
+        stars = {name: pick.stars for name, pick in exported(page).items()}
+
+    assert stars == {"harbour-s1": 4, "harbour-s2": 0, "ridge-s2": 5}
+
+
+def test_a_digit_with_shift_goes_on_to_the_next_clip(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=3)) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").click()
+        page.keyboard.press("Shift+Digit4")
+        page.keyboard.press("Shift+Digit5")
+        expect(page.get_by_role("heading", name="harbour-s3")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(clip_of(page, "harbour-s3")).to_be_focused()
+        assert {name: pick.stars for name, pick in exported(page).items()} == {"harbour-s1": 4, "harbour-s2": 5}
+
+
+def test_stars_are_given_and_taken_back_with_the_mouse(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        page = seen.page
+        verdict = page.get_by_role("group", name="Verdict on harbour-s2")
+        verdict.get_by_role("button", name="3 stars").click()
+        expect(page.locator(".tally")).to_have_text("1 picked")
+        expect(verdict.locator("[aria-pressed=true]")).to_have_count(3)
+        verdict.get_by_role("button", name="3 stars").click()
+        expect(page.locator(".tally")).to_have_text("")
+        verdict.get_by_role("button", name="Reject").click()
+        expect(page.locator(".tally")).to_have_text("1 rejected")
+        page.keyboard.press("Control+z")
+        expect(page.locator(".tally")).to_have_text("")
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "late: the wave breaks #3 {{ x }} - [a]",
+        "two\nlines \t and \\ a \"quote\" 'too'",
+        "end of line \u2028 paragraph \u2029 next \x85 bom \ufeff soft \xad wide \u3000",
+        "emoji 🎞 and \u202eturned\u202c",
+        "*", "&a", "!!x", "~", "no", "<<", "</script>",
+    ],
+)  # fmt: skip
+def test_whatever_a_note_says_the_file_says_too(opened: Open, clip: Path, tmp_path: Path, note: str) -> None:
+    name = "a: 'b' #1 {x}"
+    with opened(a_done_job(clip, tmp_path, name)) as seen:
+        page = seen.page
+        page.locator(".open").click()
+        page.keyboard.press("n")
+        area = page.get_by_role("textbox", name=f"Note on {name}")
+        expect(area).to_be_focused()
+        page.keyboard.insert_text(note)
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        expect(area).to_have_count(0)
+        assert exported(page) == {name: Pick("ab" * 32, name, None, note)}
+
+
+def test_the_clipboard_takes_what_the_download_would(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(a_done_job(clip, tmp_path)) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").hover()
+        page.keyboard.press("5")
+        page.get_by_role("button", name="Picks…").click()
+        page.get_by_role("button", name="Copy as text").click()
+        expect(page.get_by_text("In the clipboard.")).to_be_visible()
+        page.evaluate("document.querySelector('dialog.picks').append(document.createElement('textarea'))")
+        page.locator("dialog.picks textarea").focus()
+        page.keyboard.press("Control+v")
+        pasted = page.locator("dialog.picks textarea").input_value()
+
+    assert [pick.stars for pick in parse_picks(pasted, "clipboard").values()] == [5]
+
+
+def test_the_file_beside_the_spec_is_what_the_page_begins_with(opened: Open, clip: Path, tmp_path: Path) -> None:
+    gone = "ef" * 32
+    jobs = a_sweep(clip, tmp_path, seeds=2)
+    file = [[jobs[0]["key"], "harbour-s1", 3, "good light"], [gone, "an older job", 5, ""]]
+    with opened(*jobs, picks=file) as seen:
+        page = seen.page
+        expect(page.locator(".tally")).to_have_text("1 picked")
+        clip_of(page, "harbour-s2").hover()
+        page.keyboard.press("4")
+        page.get_by_role("button", name="Picks…").click()
+        expect(page.get_by_text("1 change of yours is not in jobs.picks.yaml yet")).to_be_visible()
+        page.get_by_role("dialog", name="Picks").get_by_role("button", name="Close").click()
+        found = exported(page)
+        page.get_by_role("button", name="Picks…").click()
+        page.get_by_role("button", name="Forget my changes").click()
+        expect(page.locator(".tally")).to_have_text("1 picked")
+
+    assert [(pick.name, pick.stars, pick.note) for pick in found.values()] == [
+        ("harbour-s1", 3, "good light"),
+        ("harbour-s2", 4, ""),
+        ("an older job", 5, ""),
+    ]
+
+
+def test_a_browser_that_keeps_nothing_is_told_of_and_can_still_export(opened: Open, clip: Path, tmp_path: Path) -> None:
+    forgetful = "Object.defineProperty(window, 'localStorage', { get() { throw new Error('denied'); } })"
+    with opened(a_done_job(clip, tmp_path), options={"script": forgetful}) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").hover()
+        page.keyboard.press("2")
+        assert exported(page)["harbour-s1"].stars == 2
+        page.get_by_role("button", name="Picks…").click()
+        expect(page.get_by_text("This browser keeps nothing between visits")).to_be_visible()
+
+    assert seen.complaints == []
+
+
+def test_filters_narrow_what_is_shown_and_say_so(opened: Open, clip: Path, tmp_path: Path) -> None:
+    jobs = [
+        *a_sweep(clip, tmp_path, seeds=2),
+        a_job("ridge-s1", "failed", key="1" * 64, axes={"pair": "ridge", "seed": "1"}, error="CreationPolicyViolation"),
+        a_job("ridge-s2", "in_doubt", key="2" * 64, axes={"pair": "ridge", "seed": "2"}, model="viduq1"),
+    ]
+    with opened(*jobs, picks=[[jobs[1]["key"], "harbour-s2", 4, "light"]]) as seen:
+        page = seen.page
+        assert names_in_the_list(page) == ["harbour-s1", "harbour-s2", "ridge-s1", "ridge-s2"]
+        page.get_by_role("button", name="failed 1").click()
+        expect(page.locator(".showing")).to_have_text("1 of 4 shown")
+        assert names_in_the_list(page) == ["ridge-s1"]
+        page.get_by_role("button", name="failed 1").click()
+
+        for label, choice, names in (
+            ("pair", "ridge", ["ridge-s1", "ridge-s2"]),
+            ("seed", "2", ["harbour-s2", "ridge-s2"]),
+            ("Model", "viduq1", ["ridge-s2"]),
+            ("Verdict", "★★★★ and up", ["harbour-s2"]),
+            ("Verdict", "no verdict yet", ["harbour-s1", "ridge-s1", "ridge-s2"]),
+            ("Verdict", "with a note", ["harbour-s2"]),
+        ):
+            chooser = page.get_by_label(label, exact=True)
+            chooser.select_option(label=choice)
+            assert names_in_the_list(page) == names, (label, choice)
+            chooser.select_option(index=0)
+
+        page.keyboard.press("Escape")
+        page.locator("h1").click()
+        page.keyboard.press("/")
+        page.keyboard.type("DAWN seed=2")
+        assert names_in_the_list(page) == ["harbour-s2"]
+        page.get_by_role("searchbox", name="Search").fill("nothing like it")
+        page.get_by_role("button", name="Show all").click()
+        assert names_in_the_list(page) == ["harbour-s1", "harbour-s2", "ridge-s1", "ridge-s2"]
+        page.get_by_label("Order").select_option(label="most stars first")
+        assert names_in_the_list(page)[0] == "harbour-s2"
+
+
+def test_rows_and_columns_are_the_axes_that_the_reader_chooses(opened: Open, clip: Path, tmp_path: Path) -> None:
+    jobs = a_sweep(clip, tmp_path, ("harbour", "ridge"), seeds=3)
+    del jobs[4]
+    with opened(*jobs) as seen:
+        page = seen.page
+        heads = page.locator(".head h3")
+        expect(heads).to_have_text(["harbour", "ridge"])
+        expect(page.locator(".cells").last.locator(".cell")).to_have_count(3)
+        expect(page.locator(".hole")).to_have_count(1)
+        page.get_by_label("Columns").select_option(label="pair")
+        expect(heads).to_have_text(["1", "2", "3"])
+        expect(page.locator(".cells").nth(1).locator(".cell .label")).to_have_text(["pair harbour"])
+        page.get_by_label("Columns").select_option(label="none")
+        expect(heads).to_have_count(0)
+        expect(page.locator(".label")).to_have_text([job["name"] for job in jobs])
+
+
+def test_arrows_go_from_clip_to_clip_and_enter_looks_closer(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, ("harbour", "ridge"), seeds=3)) as seen:
+        page = seen.page
+        for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
+            page.keyboard.press(key)
+        expect(clip_of(page, "ridge-s2")).to_be_focused()
+        page.keyboard.press("Enter")
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("heading", name="ridge-s2")).to_be_visible()
+        expect(dialog.get_by_text("5 of 6")).to_be_visible()
+        page.keyboard.press("ArrowRight")
+        expect(dialog.get_by_role("heading", name="ridge-s3")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(clip_of(page, "ridge-s3")).to_be_focused()
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+def test_two_clips_side_by_side_play_as_one_and_show_what_tells_them_apart(
+    opened: Open, clip: Path, tmp_path: Path
+) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=4)) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").click(modifiers=["Shift"])
+        clip_of(page, "harbour-s3").hover()
+        page.get_by_role("button", name="Select harbour-s3").click()
+        page.get_by_role("button", name="Show the selected clips side by side").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.locator("video")).to_have_count(2)
+        dialog.locator("video").last.evaluate(PLAYED_A_WHILE)
+        times = page.evaluate(TIMES)
+        assert max(times) - min(times) < 0.35
+        expect(dialog.locator(".differences dt")).to_have_text(["seed", "seed"])
+        expect(dialog.locator(".differences dd")).to_have_text(["1", "3"])
+        dialog.locator("figcaption").last.click()
+        page.keyboard.press("ArrowRight")
+        expect(dialog.locator(".differences dd")).to_have_text(["1", "4"])
+        page.keyboard.press("5")
+        page.keyboard.press("Escape")
+        assert {name: pick.stars for name, pick in exported(page).items()} == {"harbour-s4": 5}
+
+
+def test_a_final_stands_beside_the_draft_it_was_promoted_from(opened: Open, clip: Path, tmp_path: Path) -> None:
+    out, drafts = tmp_path / "jobs.final", tmp_path / "jobs"
+    for folder in (out, drafts):
+        folder.mkdir()
+    (draft,) = a_sweep(clip, drafts, seeds=1)
+    told = {"name": "harbour-s1", "model": "viduq2-turbo", "resolution": "540p", "seed": 1}
+    told |= {"file": f"../jobs/{draft['file']}", "poster": f"../jobs/{draft['poster']}"}
+    final = a_done_job(clip, out, "harbour-s1", axes={}, draft=told, model="viduq2-pro", resolution="1080p", seed=1)
+    with opened(final, folder=out, axes=[]) as seen:
+        page = seen.page
+        expect(page.locator(".cell .label")).to_have_text(["viduq2-turbo · 5 s · 540p", "viduq2-pro · 5 s · 1080p"])
+        page.get_by_role("button", name="Play harbour-s1: 2 clips together").click()
+        expect(videos(page)).to_have_count(2)
+        videos(page).first.evaluate(PLAYED_A_WHILE)
+        clip_of(page, "harbour-s1").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.locator("figcaption bdi")).to_have_text(["draft of harbour-s1", "harbour-s1"])
+        expect(dialog.locator(".differences dd")).to_have_text(["viduq2-turbo", "540p", "viduq2-pro", "1080p"])
+        expect(dialog.locator(".rating")).to_have_count(1)
+        page.keyboard.press("4")
+        page.keyboard.press("Escape")
+        assert [pick.stars for pick in exported(page).values()] == [4]
+
+    assert seen.complaints == []
+
+
+def test_hostile_text_is_shown_as_text_wherever_it_stands(opened: Open) -> None:
     everywhere = ("name", "prompt", "error", "hint", "model", "resolution", "task_id", "sha256")
     jobs = [
-        a_job(state="failed", axes={text: text}, request={text: text}, **dict.fromkeys(everywhere, text))
-        for text in HOSTILE
+        a_job(
+            state=state,
+            key=f"{number}".ljust(64, "0"),
+            axes={text: text},
+            request={text: text},
+            history=[["failed", 1, 2, text, text]],
+            **dict.fromkeys(everywhere, text),
+        )
+        for number, text in enumerate(HOSTILE)
+        for state in ("failed" if number else "in_doubt",)
     ]
-    with visit(tmp_path, a_document(*jobs, spec=HOSTILE[0], notes=HOSTILE, provider=HOSTILE[2])) as seen:
+    causes = [{"state": "failed", "cause": text, "shared": [text], "advice": text, "jobs": [0]} for text in HOSTILE]
+    picks = [[job["key"], job["name"], 3, job["name"]] for job in jobs]
+    facts = {"notes": HOSTILE, "failures": causes, "picks": picks, "promote": HOSTILE[2], "axes": HOSTILE}
+    with opened(*jobs, spec=HOSTILE[0], provider=HOSTILE[2], **facts) as seen:
         page = seen.page
-        assert page.locator(".prompt").all_text_contents() == HOSTILE
-        assert page.locator(".error").all_text_contents() == HOSTILE
-        assert page.locator(".notes li").all_text_contents() == HOSTILE
-        assert page.locator("h3 bdi").all_text_contents() == HOSTILE
         assert page.locator("h1").text_content() == HOSTILE[0]
+        assert page.locator(".notes li").all_text_contents() == HOSTILE
+        assert page.locator(".failures h3").all_text_contents() == HOSTILE
+        page.get_by_role("button", name="List", exact=True).click()
+        assert page.locator(".item h3 bdi").all_text_contents() == HOSTILE
+        assert page.locator(".item .error").all_text_contents() == HOSTILE
+        assert page.locator(".item .note").all_text_contents() == HOSTILE
+        for text in HOSTILE:
+            page.keyboard.press("ArrowDown")
+            page.keyboard.press("Enter")
+            expect(page.locator(".focus h2")).to_have_text(text)
+            expect(page.locator(".focus .history")).to_contain_text(text)
+            page.keyboard.press("Escape")
+        page.get_by_role("button", name="Picks…").click()
+        expect(page.locator("dialog.picks .command")).to_have_text(HOSTILE[2])
         assert page.locator("img, body script:not([type]):not(:last-of-type)").count() == 0
 
     assert seen.complaints == []
     assert seen.from_elsewhere() == []
 
 
-def test_a_script_or_a_picture_that_is_not_ours_is_stopped_by_the_policy(tmp_path: Path) -> None:
-    with visit(tmp_path, a_document(a_job())) as seen:
+def test_a_script_or_a_picture_that_is_not_ours_is_stopped_by_the_policy(opened: Open) -> None:
+    with opened(a_job()) as seen:
         ran = seen.page.evaluate(
             """async () => {
                 const script = document.createElement("script");
@@ -153,9 +544,12 @@ def test_a_script_or_a_picture_that_is_not_ours_is_stopped_by_the_policy(tmp_pat
     assert len(seen.complaints) == 2
 
 
-def test_a_frame_on_the_web_is_linked_without_a_referrer_and_not_loaded(tmp_path: Path) -> None:
-    job = a_job(first="https://example.org/a.png", last="https://example.org/b.png")
-    with visit(tmp_path, a_document(job)) as seen:
+def test_a_frame_on_the_web_is_linked_without_a_referrer_and_not_loaded(
+    opened: Open, clip: Path, tmp_path: Path
+) -> None:
+    web = [{"name": f"https://example.org/{name}.png", "file": None, "picture": None} for name in "ab"]
+    with opened(a_done_job(clip, tmp_path, first=web[0], last=web[1], poster=None)) as seen:
+        clip_of(seen.page, "harbour-s1").click()
         link = seen.page.get_by_role("link", name="First frame of harbour-s1")
         expect(link).to_have_attribute("href", "https://example.org/a.png")
         expect(link).to_have_attribute("rel", "noreferrer noopener")
@@ -163,135 +557,139 @@ def test_a_frame_on_the_web_is_linked_without_a_referrer_and_not_loaded(tmp_path
     assert seen.from_elsewhere() == []
 
 
-def test_a_job_in_doubt_comes_first_with_its_commands(tmp_path: Path) -> None:
+def test_a_job_in_doubt_comes_first_with_its_commands(opened: Open) -> None:
     hint = "Look in your account.\nIf it is there:\n  vidu-run resolve jobs.yaml ridge-s1 --task TASK_ID"
-    document = a_document(a_job("harbour-s1"), a_job("harbour-s2", "failed"), a_job("ridge-s1", "in_doubt", hint=hint))
-
-    with visit(tmp_path, document) as seen:
-        expect_shown(seen.page, "ridge-s1", "harbour-s1", "harbour-s2")
-        expect(seen.page.get_by_role("heading", name="Needs your word")).to_be_visible()
-        expect(seen.page.locator(".hint code")).to_have_text("vidu-run resolve jobs.yaml ridge-s1 --task TASK_ID")
-
-
-def test_without_doubt_nothing_asks_for_a_word(tmp_path: Path) -> None:
-    with visit(tmp_path, a_document(a_job())) as seen:
-        expect(seen.page.get_by_text("harbour-s1")).to_be_visible()
-        expect(seen.page.get_by_role("heading", name="Needs your word")).to_be_hidden()
+    with opened(a_job("harbour-s1"), a_job("ridge-s1", "in_doubt", hint=hint, key="1" * 64)) as seen:
+        doubt = seen.page.get_by_role("region", name="Needs your word")
+        expect(doubt.get_by_role("heading", name="ridge-s1")).to_be_visible()
+        expect(doubt.locator("code")).to_have_text("vidu-run resolve jobs.yaml ridge-s1 --task TASK_ID")
+        assert doubt.bounding_box()["y"] < seen.page.locator(".sheet").bounding_box()["y"]  # type: ignore[index]
 
 
-def test_the_state_and_the_search_narrow_what_is_shown(tmp_path: Path) -> None:
-    document = a_document(
-        a_job("harbour-s1", prompt="A Boat leaves"),
-        a_job("harbour-s2", "failed", prompt="a boat returns", error="moderation"),
-        a_job("ridge-s1", "failed", prompt="clouds", axes={"pair": "ridge", "seed": "1"}),
-        a_job("ridge-s2", "in_doubt", prompt="clouds"),
-    )
-    with visit(tmp_path, document) as seen:
-        page = seen.page
-        search = page.get_by_role("searchbox", name="Search")
-        failed = page.get_by_role("button", name="failed 2")
-        failed.click()
-        expect(failed).to_have_attribute("aria-pressed", "true")
-        expect_shown(page, "harbour-s2", "ridge-s1")
-        expect(page.get_by_role("status")).to_have_text("2 of 4 shown")
-        expect(page.get_by_role("heading", name="Needs your word")).to_be_hidden()
-
-        search.fill("BOAT moderation")
-        expect_shown(page, "harbour-s2")
-        search.fill("pair=ridge")
-        expect_shown(page, "ridge-s1")
-        failed.click()
-        search.fill("boat")
-        expect_shown(page, "harbour-s1", "harbour-s2")
-
-        search.fill("nothing like it")
-        expect_shown(page)
-        page.get_by_role("button", name="Show all").click()
-        expect_shown(page, "ridge-s2", "harbour-s1", "harbour-s2", "ridge-s1")
-        expect(search).to_be_focused()
+def test_many_jobs_in_doubt_leave_room_for_the_clips(opened: Open) -> None:
+    jobs = [a_job(f"s{number}", "in_doubt", key=f"{number}".rjust(64, "0"), hint="Look.") for number in range(100)]
+    with opened(*jobs) as seen:
+        doubt = seen.page.get_by_role("region", name="Needs your word")
+        expect(doubt.get_by_role("listitem")).to_have_count(13)
+        doubt.get_by_role("button", name="Show all in doubt").click()
+        expect(seen.page.get_by_role("button", name="in doubt 100")).to_have_attribute("aria-pressed", "true")
 
 
-def test_the_slash_key_leads_to_the_search(tmp_path: Path) -> None:
-    with visit(tmp_path, a_document(a_job())) as seen:
-        seen.page.keyboard.press("/")
-        search = seen.page.get_by_role("searchbox", name="Search")
-        expect(search).to_be_focused()
-        seen.page.keyboard.type("a/b")
-        expect(search).to_have_value("a/b")
+def test_without_doubt_or_failure_nothing_asks_for_attention(opened: Open) -> None:
+    with opened(a_job()) as seen:
+        expect(clip_of(seen.page, "harbour-s1")).to_be_visible()
+        for title in ("Needs your word", "What went wrong"):
+            expect(seen.page.get_by_role("heading", name=title)).to_be_hidden()
 
 
-def test_a_card_tells_what_is_known_of_its_job(tmp_path: Path) -> None:
-    job = a_done_job(tmp_path, seed=9, task_id="944", sha256="cd" * 32)
-    with visit(tmp_path, a_document(job, credits={"estimated": 1480, "charged": 1400}, money="$2.40")) as seen:
-        card = seen.page.locator(".card")
-        facts = "viduq2-turbo, 5 s, 720p, seed 9, 40 credits, took 1 min 34 s"
-        assert ", ".join(card.locator(".facts li").all_inner_texts()) == facts
-        assert card.locator(".chips li").all_inner_texts() == ["pair harbour", "seed 7"]
-        expect(card.locator(".state")).to_have_text("done")
+def test_failures_of_one_cause_are_told_once_and_lead_to_their_jobs(opened: Open) -> None:
+    jobs = [a_job(f"s{n}", "failed" if n else "done", key=f"{n}".rjust(64, "0"), error="no") for n in range(5)]
+    cause = {"state": "failed", "cause": "no", "shared": ["the first frame a.png"], "jobs": [1, 2, 3, 4]}
+    cause["advice"] = "Another try is bought by\nvidu-run run jobs.yaml --retry-failed"
+    with opened(*jobs, failures=[cause]) as seen:
+        wrong = seen.page.get_by_role("region", name="What went wrong")
+        expect(wrong).to_contain_text("4 jobs, all with the first frame a.png")
+        expect(wrong.locator("code")).to_have_text("vidu-run run jobs.yaml --retry-failed")
+        wrong.get_by_role("button").click()
+        expect(seen.page.locator(".showing")).to_have_text("4 of 5 shown")
+
+
+def test_the_closer_look_tells_what_is_known_of_a_job(opened: Open, clip: Path, tmp_path: Path) -> None:
+    history = [
+        ["failed", 1_795_300_000, 1_795_300_090, "943", "moderation"],
+        ["done", 1_795_300_200, 1_795_300_260, None, None],
+    ]
+    job = a_done_job(clip, tmp_path, seed=9, task_id="944", sha256="cd" * 32, history=history, charged=True)
+    with opened(job, credits={"estimated": 1480, "charged": 1400}, money="$2.40") as seen:
         assert seen.page.locator(".totals dd").all_inner_texts() == ["1", "1,480", "1,400", "$2.40"]
-
-        card.get_by_text("Details").click()
-        expect(card.locator("pre")).to_have_text('{ "prompt": "a boat leaves", "seed": 7 }')
-        for text in ("944", "ab" * 32, "cd" * 32, "4 kB"):
-            expect(card.locator("details dl")).to_contain_text(text)
+        clip_of(seen.page, "harbour-s1").click()
+        dialog = seen.page.get_by_role("dialog")
+        expect(dialog.locator(".prompt")).to_have_text("a boat leaves")
+        assert dialog.locator(".chips li").all_inner_texts() == ["pair harbour", "seed 7"]
+        expect(dialog.locator("pre")).to_have_text('{ "prompt": "a boat leaves", "seed": 7 }')
+        for text in (
+            "944",
+            "ab" * 32,
+            "cd" * 32,
+            "4 kB",
+            "viduq2-turbo · 5 s · 720p · seed 9 · 40 credits · took 1 min 34 s",
+        ):
+            expect(dialog.locator(".papers")).to_contain_text(text)
+        past = dialog.locator(".history li").all_inner_texts()
+        assert "failed" in past[0]
+        assert past[0].endswith("ended after 1 min 30 s, task 943: moderation")
+        assert past[1].endswith("ended after 1 min 0 s")
+        expect(dialog.locator(".history")).to_contain_text("40 credits, $0.20 charged")
 
 
 @pytest.mark.parametrize("width", [360, 1280, 2560])
-def test_the_page_never_scrolls_sideways(tmp_path: Path, width: int) -> None:
+def test_the_page_never_scrolls_sideways(opened: Open, width: int) -> None:
     long = "w" * 120
     command = f"vidu-run resolve jobs.yaml {long} --task TASK_ID"
     words = dict.fromkeys(("prompt", "error", "model"), long)
     job = a_job(long, "in_doubt", hint=command, axes={long: long}, request={long: long}, **words)
-    states = ("planned", "submitted", "ready", "in_doubt", "failed", "rejected", "abandoned")
-    document = a_document(job, *(a_job(state, state) for state in states), spec=f"{long}.yaml", notes=[long])
+    others = ("planned", "submitted", "ready", "in_doubt", "failed", "rejected", "abandoned")
+    jobs = [job, *(a_job(s, s, key=s.ljust(64, "0"), axes={long: s, "seed": "1"}, model=s) for s in others)]
+    cause = {"state": "failed", "cause": long, "shared": [long], "jobs": [1], "advice": command}
+    facts = {"spec": f"{long}.yaml", "notes": [long], "failures": [cause], "promote": command, "axes": [long, "seed"]}
+    with opened(*jobs, options={"viewport": {"width": width, "height": 800}}, **facts) as seen:
+        page = seen.page
+        for view in ("Grid", "List"):
+            page.get_by_role("button", name=view, exact=True).click()
+            assert page.evaluate("document.documentElement.scrollWidth") == width, view
+        page.locator(".open").first.click()
+        assert page.evaluate("document.querySelector('.focus').scrollWidth") <= width
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Picks…").click()
+        assert page.evaluate("document.querySelector('dialog.picks').scrollWidth") <= min(width, 600)
 
-    with visit(tmp_path, document, viewport={"width": width, "height": 800}) as seen:
-        seen.page.get_by_text("Details").first.click()
-        expect(seen.page.locator("pre")).to_be_visible()
-        assert seen.page.evaluate("document.documentElement.scrollWidth") == width
 
-
-def test_a_long_command_can_be_read_to_its_end(tmp_path: Path) -> None:
+def test_a_long_command_can_be_read_to_its_end(opened: Open) -> None:
     command = f"vidu-run resolve jobs.yaml {'w' * 120} --resubmit"
-    document = a_document(a_job(state="in_doubt", hint=command))
-
-    with visit(tmp_path, document, viewport={"width": 360, "height": 800}) as seen:
-        code = seen.page.locator(".hint code")
+    with opened(a_job(state="in_doubt", hint=command), options={"viewport": {"width": 360, "height": 800}}) as seen:
+        code = seen.page.locator(".doubt code")
         expect(code).to_have_text(command)
         hidden = "(code) => { code.scrollLeft = 1e6; return code.scrollWidth - code.clientWidth - code.scrollLeft; }"
         assert code.evaluate("(code) => code.scrollWidth > code.clientWidth")
         assert code.evaluate(hidden) < 1
 
 
-def test_two_thousand_jobs_are_ready_soon_and_only_those_near_are_built(tmp_path: Path) -> None:
-    jobs = [a_job(f"harbour-s{number}", prompt="a boat leaves " * 20) for number in range(2000)]
-    with visit(tmp_path, a_document(*jobs), viewport={"width": 1280, "height": 900}) as seen:
+@pytest.mark.parametrize("view", ["Grid", "List"])
+def test_of_twenty_thousand_jobs_only_those_near_the_window_are_built(opened: Open, view: str) -> None:
+    jobs = [
+        a_job(f"p{pair}-s{seed}", key=f"{pair:032}{seed:032}", axes={"pair": f"p{pair}", "seed": str(seed)})
+        for pair in range(1000)
+        for seed in range(20)
+    ]
+    with opened(*jobs, options={"viewport": {"width": 1280, "height": 900}}) as seen:
         page = seen.page
-        expect(page.get_by_text("harbour-s0", exact=True)).to_be_visible()
-        ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
-        assert ready < 3000
-        assert page.locator("h3").count() < 100
-
+        page.get_by_role("button", name=view, exact=True).click()
+        expect(clip_of(page, "p0-s0")).to_be_visible()
+        assert page.locator(".open").count() < 150
+        page.keyboard.press("ArrowRight")
         page.keyboard.press("End")
-        expect(page.get_by_text("harbour-s1999", exact=True)).to_be_in_viewport()
-        expect(page.get_by_text("harbour-s0", exact=True)).to_have_count(0)
-        page.get_by_role("searchbox").fill("harbour-s1234")
-        expect(page.get_by_text("harbour-s1234", exact=True)).to_be_in_viewport()
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        expect(clip_of(page, "p999-s19")).to_be_in_viewport()
+        assert page.locator(".open").count() < 200
+        page.get_by_role("searchbox", name="Search").fill("p777-s13")
+        expect(page.locator(".open")).to_have_count(1)
+        expect(clip_of(page, "p777-s13")).to_be_in_viewport()
 
 
-def test_every_card_is_on_paper(tmp_path: Path) -> None:
-    jobs = [a_job(f"harbour-s{number}") for number in range(200)]
-    with visit(tmp_path, a_document(*jobs), viewport={"width": 1280, "height": 900}) as seen:
-        expect(seen.page.get_by_text("harbour-s0", exact=True)).to_be_visible()
-        assert seen.page.locator("h3").count() < 200
-        seen.page.pdf(path=tmp_path / "page.pdf")
+def test_every_clip_is_on_paper(opened: Open) -> None:
+    jobs = [a_job(f"s{n}", key=f"{n:064}", axes={"seed": str(n)}) for n in range(200)]
+    with opened(*jobs, options={"viewport": {"width": 1280, "height": 900}}) as seen:
+        expect(clip_of(seen.page, "s0")).to_be_visible()
+        assert seen.page.locator(".open").count() < 200
         seen.page.emulate_media(media="print")
-        assert seen.page.locator("h3").count() == 200
+        seen.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert seen.page.locator(".open").count() == 200
         expect(seen.page.locator(".toolbar")).to_be_hidden()
+        seen.page.pdf(path=seen.page.url.removeprefix("file://") + ".pdf")
 
 
-def test_without_script_the_page_says_where_the_videos_are(tmp_path: Path) -> None:
-    with visit(tmp_path, a_document(a_job()), java_script_enabled=False) as seen:
+def test_without_script_the_page_says_where_the_videos_are(opened: Open) -> None:
+    with opened(a_job(), options={"java_script_enabled": False}) as seen:
         expect(seen.page.locator(".noscript")).to_contain_text("in the folder videos beside it")
         expect(seen.page.locator(".noscript")).to_be_visible()
         expect(seen.page.get_by_role("heading", name="jobs.yaml")).to_be_visible()

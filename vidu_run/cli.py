@@ -283,7 +283,7 @@ def report(spec: Path | None, state: Path | None, as_json: bool, **options: Any)
     console = Console()
     with view.read(out) as journal:
         lives = run_lives(out)
-        page = view.write_page(journal, out, lives)
+        page = view.write_page(journal, out, view.picks_beside(journal, out, spec and spec.parent), lives)
         document = view.status_of(journal, out, lives)
     if as_json:
         console.raw(json.dumps({**document, "page": str(page)}, ensure_ascii=False))

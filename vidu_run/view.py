@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,10 @@ from vidu_run.job import Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.picks import Pick, Picks, picks_file, read_picks
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.record import Record, State
-from vidu_run.report.data import page_document, status
+from vidu_run.report.data import Seen, page_document, status
 from vidu_run.spec.load import LOCAL, choose_provider
 
 PAGE = "report.html"
@@ -33,8 +35,10 @@ HINTS = {
     "word:\nvidu-run resolve SPEC NAME --task TASK_ID\nvidu-run resolve SPEC NAME --resubmit",
     "submitted": "Its task is at the API. The same command looks again.",
     "ready": "Finished and paid for. The same command fetches it.",
-    "failed": "The API could not make it. `--retry-failed` buys another try.",
-    "rejected": "The API refused the request. Change the spec, or try again with `--retry-failed`.",
+    "failed": "The API could not make it. Another try is bought by\nvidu-run run SPEC --retry-failed",
+    "rejected": "The API refused the request. Change the spec, or try again with\nvidu-run run SPEC --retry-failed",
+    "moderation": "Moderation judged the input: change the frame or the prompt. Input that is refused again and again "
+    "can get an account suspended.",
 }
 
 
@@ -59,29 +63,58 @@ def status_of(journal: ReadJournal, out: Path, run_lives: bool, verify: bool = F
     return status(spec, provider, sheets, records, run_lives)
 
 
-def write_results(journal: ReadJournal, out: Path) -> Path:
+def write_results(journal: ReadJournal, out: Path, picks: Picks) -> Path:
     """Rewrite the ledger and the page from the journal; returns the page."""
     ledger.write(out, journal.meta("origin") or "", journal.all_sheets(), journal.records(), journal.ledger())
-    return write_page(journal, out, run_lives=False)
+    return write_page(journal, out, picks, run_lives=False)
 
 
-def write_page(journal: ReadJournal, out: Path, run_lives: bool) -> Path:
+def picks_beside(journal: ReadJournal, out: Path, source: Path | None) -> dict[Key, Pick]:
+    """The picks that stand beside the spec; `source` is its folder, taken from where the output folder stands when
+    nobody says. Raises SpecTrouble where they cannot be understood.
+    """
+    folder = source or out.resolve().parent.parent
+    path = picks_file(folder / (journal.meta("spec") or "spec"))
+    return read_picks(path) if path.is_file() else {}
+
+
+def write_page(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Path:
     from vidu_run.report.page import write_page as write
+    from vidu_run.report.poster import shape_of
 
     sheets, records = _known(journal)
     document = status_of(journal, out, run_lives)
     rules = choose_provider(journal.meta("rules") or LOCAL, document["provider"])
+    table = prices(rules)
     spent = document["credits"]["charged"] or document["credits"]["estimated"]
+    target = _target(journal, document)
+    pictures = _pictures(out, sheets, records)
     facts = {
         "rehearsal": document["provider"] == LOCAL,
         "generated_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "version": __version__,
-        "money": f"${prices(rules).usd(spent):.2f}",
+        "money": f"${table.usd(spent):.2f}",
+        "usd": float(table.usd(1)),
+        "aspect": shape_of(out / picture for picture in pictures.values()),
         "notes": _notes(journal, out),
+        "picks_file": picks_file(Path(document["spec"])).name,
+        "picks": [[pick.key, pick.name, pick.stars, pick.note] for pick in picks.values()],
+        "promote": f"vidu-run promote {target}",
     }
-    made = {sheet.key: effective(rules, sheet.request) for sheet in sheets}
-    write(page_document(document, sheets, records, _pictures(out, sheets, records), made, facts, HINTS), out / PAGE)
+    seen = Seen(
+        pictures=pictures,
+        made={sheet.key: effective(rules, sheet.request) for sheet in sheets},
+        hints={state: text.replace("SPEC", target) for state, text in HINTS.items()},
+        history=journal.attempts(),
+    )
+    write(page_document(document, sheets, records, seen, facts), out / PAGE)
     return out / PAGE
+
+
+def _target(journal: ReadJournal, document: Mapping[str, Any]) -> str:
+    """How the user names this state on a command line, in the spec's folder."""
+    provider, home = document["provider"], journal.meta("rules") or LOCAL
+    return shlex.quote(document["spec"]) + (f" --provider {provider}" if provider != home else "")
 
 
 def _known(journal: ReadJournal) -> tuple[list[Sheet], dict[Key, Record]]:

@@ -14,11 +14,12 @@ from vidu_run.api.client import Api, ApiTrouble
 from vidu_run.batch import Batch
 from vidu_run.console import Console
 from vidu_run.desk import Desk, Stop, Stopped
-from vidu_run.errors import Exit, exit_order
+from vidu_run.errors import Exit, SpecTrouble, exit_order
 from vidu_run.job import Job, Key
 from vidu_run.journal.port import Limits, Sheet
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
+from vidu_run.picks import Picks
 from vidu_run.plan import Action, Plan
 from vidu_run.record import Record, State
 from vidu_run.recover import Sought, reconcile
@@ -185,13 +186,22 @@ def ended(
         record = records.get(step.job.key)
         if (code := job_code(step.job, record, here)) is not Exit.DONE:
             reasons.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
-    page = view.write_results(journal, setting.out)
+    page = view.write_results(journal, setting.out, _picks(journal, setting, console))
     doubtful = _doubtful(journal, records)
     if doubtful:
         reasons.append((int(Exit.NEEDS_WORD), f"{len(doubtful)} in doubt"))
         console.say(show.doubt_text(doubtful, records, setting.target), "magenta")
     status = view.status_of(journal, setting.out, run_lives=False)
     return Ended(exit_order([code for code, _ in reasons]), tuple(reasons), status, page)
+
+
+def _picks(journal: SqliteJournal, setting: Setting, console: Console) -> Picks:
+    """A file of picks that cannot be read is no reason to leave a run without its page."""
+    try:
+        return view.picks_beside(journal, setting.out, setting.source)
+    except SpecTrouble as trouble:
+        console.problems([replace(problem, warning=True) for problem in trouble.problems])
+        return {}
 
 
 def job_code(job: Job, record: Record | None, here: frozenset[Key]) -> Exit:

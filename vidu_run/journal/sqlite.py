@@ -96,6 +96,14 @@ class ReadJournal:
                     found[row["key"]] = _record(row)
         return (record for record in found.values() if wanted is None or record.key in wanted)
 
+    def attempts(self) -> dict[Key, list[Record]]:
+        """Every attempt of every job, also those that were not sent, in their order."""
+        found: dict[Key, list[Record]] = {}
+        with self._sound():
+            for row in self._all("SELECT * FROM attempts ORDER BY id"):
+                found.setdefault(Key(row["key"]), []).append(_record(row))
+        return found
+
     def record(self, key: Key) -> Record | None:
         row = self._one("SELECT * FROM attempts WHERE key = ? AND state != 'not_sent' ORDER BY id DESC LIMIT 1", key)
         line = self._one("SELECT * FROM ledger WHERE key = ?", key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from vidu_run.compare import Comparison
@@ -13,6 +14,7 @@ from vidu_run.journal.port import Sheet
 from vidu_run.plan import Plan
 from vidu_run.providers.rules import Effective
 from vidu_run.record import Record, State
+from vidu_run.report.failures import Failure, failures
 
 
 def public_state(record: Record | None, run_lives: bool) -> State:
@@ -107,20 +109,29 @@ def comparison_document(found: Comparison, usd: float) -> dict[str, Any]:
     return {"jobs": changes, "totals": {**totals, "unpriced": found.unpriced}}
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the page shows beside the status. `pictures` maps a video's or a stored frame's name to its small picture;
+    `made` says what the API makes of a request whose fields were left out; `hints` are what to do, by state (and for
+    refusals by moderation); `history` has the attempts of a job, `drafts` the clip that it was promoted from.
+    """
+
+    pictures: Mapping[str, str]
+    made: Mapping[Key, Effective]
+    hints: Mapping[str, str]
+    history: Mapping[Key, Sequence[Record]] = field(default_factory=dict)
+    drafts: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+
+
 def page_document(
     status_document: Mapping[str, Any],
     sheets: Sequence[Sheet],
     records: Mapping[Key, Record],
-    pictures: Mapping[str, str],
-    made: Mapping[Key, Effective],
+    seen: Seen,
     facts: Mapping[str, Any],
-    hints: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The object of the page: the status, and for each job what a person wants to see beside its video.
-
-    `pictures` maps a video's or a stored frame's name to its small picture; `made` says what the API makes of a request
-    whose fields were left out; `facts` go in as they are; `hints` are
-    what to do, by state.
+    """The object of the page: the status, and for each job what a person wants to see beside its video. `facts` go in
+    as they are.
     """
     jobs = []
     for sheet, line in zip(sheets, status_document["jobs"], strict=True):
@@ -131,34 +142,56 @@ def page_document(
             {
                 **line,
                 "axes": {axis: str(label) for axis, label in sheet.axes.items()},
-                "poster": pictures.get(line["file"] or ""),
-                "first": _picture(first, pictures),
-                "last": _picture(last, pictures),
-                "thumb_first": pictures.get(first[1] or ""),
-                "thumb_last": pictures.get(last[1] or ""),
+                "poster": seen.pictures.get(line["file"] or ""),
+                "first": _still(first, seen.pictures),
+                "last": _still(last, seen.pictures),
                 "prompt": request.get("prompt"),
-                "model": made[sheet.key].model,
-                "duration": made[sheet.key].seconds,
-                "resolution": made[sheet.key].resolution,
+                "model": seen.made[sheet.key].model,
+                "duration": seen.made[sheet.key].seconds,
+                "resolution": seen.made[sheet.key].resolution,
                 "took": _took(record),
                 "request": request,
-                "hint": _hint(hints.get(line["state"]), status_document["spec"], sheet.name),
+                "hint": _hint(seen.hints.get(line["state"]), sheet.name),
                 "bytes": record.size if record else None,
+                "charged": record is not None and record.charged is not None,
+                "history": [_attempt(attempt, record) for attempt in seen.history.get(sheet.key, ())],
+                "draft": seen.drafts.get(sheet.key),
             }
         )
-    return {**status_document, **facts, "axes": _axes(sheets), "jobs": jobs}
+    groups = [_failure(group, seen) for group in failures(sheets, records)]
+    return {**status_document, **facts, "axes": _axes(sheets), "failures": groups, "jobs": jobs}
 
 
-def _picture(image: tuple[str | None, str | None], pictures: Mapping[str, str]) -> str | None:
-    """A link as it is; a stored frame once it is in the store, which is when its job is submitted."""
+def _failure(group: Failure, seen: Seen) -> dict[str, Any]:
+    advice = seen.hints["moderation" if group.is_moderation else group.state.value]
+    return {
+        "state": group.state.value,
+        "cause": group.cause,
+        "shared": group.shared,
+        "advice": advice,
+        "jobs": group.jobs,
+    }
+
+
+def _attempt(attempt: Record, latest: Record | None) -> list[Any]:
+    """State, Unix seconds of its POST and of its end, task, error; what the job itself says is left out."""
+    known = latest is not None and latest.attempt == attempt.attempt
+    ended = attempt.finished_at and round(attempt.finished_at)
+    told = (None, None) if known else (attempt.task_id, attempt.error)
+    return [attempt.state.value, round(attempt.posted_at), ended, *told]
+
+
+def _still(image: tuple[str | None, str | None], pictures: Mapping[str, str]) -> dict[str, str | None] | None:
+    """What the spec calls the frame, its file in the store once it is there (when its job is submitted), and its small
+    picture; `file` is None for a link."""
     source, stored = image
-    if stored is None:
-        return source
-    return f"frames/{stored}" if stored in pictures else None
+    if source is None or (stored is not None and stored not in pictures):
+        return None
+    return {"name": source, "file": stored and f"frames/{stored}", "picture": pictures.get(stored or "")}
 
 
-def _hint(text: str | None, spec: str, name: str) -> str | None:
-    return text and text.replace("SPEC", shlex.quote(spec)).replace("NAME", shlex.quote(name))
+def _hint(text: str | None, name: str) -> str | None:
+    return text and text.replace("NAME", shlex.quote(name))
 
 
 def _took(record: Record | None) -> float | None:

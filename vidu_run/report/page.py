@@ -5,24 +5,24 @@ It shows what it is given; it never looks at the journal or the videos, and the 
 
 from __future__ import annotations
 
-import json
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vidu_run.files import write_durably
+from vidu_run.report.pack import page_data, script_json
 
-HERE = Path(__file__).parent
+ASSETS = Path(__file__).parent / "assets"
+SCRIPTS = ("dom", "clips", "picks", "player", "lines", "views", "focus", "main")
+"""Parts of one script, in the order in which they build on one another."""
+
 STATES = ("done", "ready", "submitted", "planned", "in_doubt", "failed", "rejected", "abandoned")
-HIDDEN = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 
 
 def write_page(document: Mapping[str, Any], target: Path) -> None:
@@ -34,8 +34,8 @@ def write_page(document: Mapping[str, Any], target: Path) -> None:
 
 
 def render_page(document: Mapping[str, Any]) -> str:
-    style = (HERE / "page.css").read_text("utf-8")
-    script = (HERE / "page.js").read_text("utf-8")
+    style = (ASSETS / "page.css").read_text("utf-8")
+    script = page_script()
     return (
         _environment()
         .get_template("page.html")
@@ -51,33 +51,16 @@ def render_page(document: Mapping[str, Any]) -> str:
     )
 
 
+def page_script() -> str:
+    return "\n".join(['"use strict";', *((ASSETS / f"{part}.js").read_text("utf-8") for part in SCRIPTS)])
+
+
 def content_policy(style: str, script: str) -> str:
     """The CSP under which only this style and this script count, and only files beside the page load."""
     return (
         "default-src 'none'; img-src 'self' data:; media-src 'self'; "
         f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
-
-
-def script_json(value: Any) -> str:
-    """JSON that can stand inside a script element: nothing in it can end the element or turn the source around."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return re.sub(f"[<>&{HIDDEN}]", _escaped, text)
-
-
-def shown_json(value: Any) -> str:
-    """Indented JSON for reading; characters that steer text direction stand as escapes."""
-    return re.sub(f"[{HIDDEN}]", _escaped, json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def href(path: str) -> str:
-    """A relative path as a link; it starts with ./ so that no name is taken for a scheme or a host."""
-    return "./" + quote(path.encode("utf-8", "surrogateescape"))
-
-
-def page_data(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What the script reads: the jobs with their links encoded and their numbers safe from rounding."""
-    return {"axes": document["axes"], "jobs": [_job(job) for job in document["jobs"]]}
 
 
 def tally(counts: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -98,38 +81,13 @@ def spoken_time(moment: str) -> str:
 
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(HERE),
+        loader=FileSystemLoader(ASSETS),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-
-
-def _job(job: Mapping[str, Any]) -> dict[str, Any]:
-    seed, file, poster = job.get("seed"), job.get("file"), job.get("poster")
-    return {
-        **{name: job.get(name) for name in job if not name.startswith("thumb_")},
-        "seed": None if seed is None else str(seed),
-        "request": shown_json(job.get("request")),
-        "file": file and {"name": file, "href": href(file)},
-        "poster": poster and href(poster),
-        "first": _still(job.get("first"), job.get("thumb_first")),
-        "last": _still(job.get("last"), job.get("thumb_last")),
-    }
-
-
-def _still(source: str | None, thumbnail: str | None) -> dict[str, Any] | None:
-    if source is None:
-        return None
-    remote = source.lower().startswith("https://")
-    local = None if remote else href(source)
-    return {"name": source, "href": local or source, "image": href(thumbnail) if thumbnail else local}
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
 
 
 def _digest(text: str) -> str:

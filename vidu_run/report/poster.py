@@ -5,7 +5,7 @@ It never changes the picture it reads; where a picture cannot be made the page d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 
@@ -24,6 +24,9 @@ UNREADABLE = (
     Image.DecompressionBombWarning,
 )
 
+TALLEST, WIDEST = 0.5, 2.4
+"""Width to height that the cells of the page are given at most; what is beyond has bars."""
+
 
 def make_poster(video: Path, target: Path, width: int = 480) -> bool:
     """Write a WebP of the frame a third into the video, at most `width` pixels wide; False where it cannot."""
@@ -38,6 +41,17 @@ def make_poster(video: Path, target: Path, width: int = 480) -> bool:
 def frame_thumbnail(image: Path, target: Path, width: int = 480) -> bool:
     """Write an upright WebP of a still, at most `width` pixels wide; False where it cannot."""
     return _attempt(lambda: _upright(image, width), target, width, UNREADABLE)
+
+
+def shape_of(pictures: Iterable[Path]) -> float:
+    """Width to height of the first that can be read, within what a page of clips can show well; else 16:9."""
+    for path in pictures:
+        try:
+            with Image.open(path) as picture:
+                return round(min(WIDEST, max(TALLEST, picture.width / picture.height)), 4)
+        except UNREADABLE:
+            continue
+    return round(16 / 9, 4)
 
 
 def _attempt(

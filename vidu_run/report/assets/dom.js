@@ -1,0 +1,82 @@
+/* Building blocks: elements, words, small storage. Text is always a text node; nothing here reads markup. */
+
+function el(tag, attributes, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (typeof value === "function") node.addEventListener(name, value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+const one = (selector, inside = document) => inside.querySelector(selector);
+
+const button = (label, attributes, ...children) =>
+  el("button", { type: "button", "aria-label": label, title: label, ...attributes }, ...children);
+
+const icon = (name) => el("span", { class: `icon ${name}`, "aria-hidden": "true" });
+
+const picture = (src, alt, kind) =>
+  el("img", { src, alt, class: kind, loading: "lazy", decoding: "async", draggable: "false", error: (event) => event.target.remove() });
+
+const link = (target) => el("a", { href: target.href, target: "_blank", rel: "noreferrer noopener" }, el("bdi", null, target.name));
+
+const word = (state) => state.replaceAll("_", " ");
+
+const count = (number, noun, plural = `${noun}s`) => `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
+
+function span(seconds) {
+  if (seconds < 59.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const minutes = Math.floor(Math.round(seconds) / 60);
+  if (minutes < 60) return `${minutes} min ${Math.round(seconds) % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+const size = (bytes) => (bytes < 999_500 ? `${Math.max(1, Math.round(bytes / 1000))} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+
+const moment = (seconds) =>
+  new Date(seconds * 1000).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/* A command can be selected whole with one click, and wraps nowhere inside a word. */
+const command = (line) => el("code", { class: "command", tabindex: "0" }, line);
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+/* What the browser keeps between visits; a browser that keeps nothing is no reason to stop. */
+const shelf = {
+  read(name) {
+    try {
+      return JSON.parse(localStorage.getItem(name));
+    } catch {
+      return null;
+    }
+  },
+  write(name, value) {
+    try {
+      localStorage.setItem(name, JSON.stringify(value));
+      return true;
+    } catch {
+      return false;
+    }
+  },
+};
+
+function say(text) {
+  one(".said").textContent = text;
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = el("textarea", { class: "unseen", "aria-hidden": "true" });
+    area.value = text;
+    (one("dialog[open]") ?? document.body).append(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    return copied;
+  }
+}

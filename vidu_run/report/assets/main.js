@@ -1,0 +1,446 @@
+/* The page at work: settings, what is active and chosen, filters, keys. */
+
+const settings = { view: "grid", columns: usualColumns(), lead: "", size: 260, order: "spec", loop: true, muted: true, ...shelf.read("vidu-run view") };
+if (!columnAxes().includes(settings.columns) && settings.columns !== "") settings.columns = usualColumns();
+if (clips.some((clip) => clip.draft)) settings.columns = DRAFTS;
+
+const sheet = one(".sheet");
+const bar = one(".transport");
+const find = one(".find input");
+const chosen = new Set();
+const known = new Map();
+let active = null;
+let shown = [];
+
+const lines = new Lines(sheet, build, gone);
+const stage = new Stage((clip) => known.get(clip) && one(".screen", known.get(clip)), showTransport);
+const tools = transport(stage, button("Stop", { class: "tool", click: () => stage.close() }, icon("cross")));
+
+function setting(name, value) {
+  settings[name] = value;
+  shelf.write("vidu-run view", settings);
+}
+
+/* Laying out. */
+
+function build(line) {
+  const node = line.head ? headOf(line.head) : line.item ? itemOf(line.item) : el("div", { class: "cells", role: "list" }, line.cells.map(cellOf));
+  node.classList.add("line");
+  if (line.item) return el("div", { class: "line", role: "list" }, node);
+  if (line.cell) node.style.setProperty("--cell", `${line.cell}px`);
+  requestAnimationFrame(() => clipsOf(line).forEach((clip) => stage.attach(clip)));
+  return node;
+}
+
+const clipsOf = (line) => (line.item ? [line.item] : (line.cells ?? []).filter(Boolean));
+
+function gone(line) {
+  for (const clip of clipsOf(line)) {
+    if (hover.clip === clip) hover.leave();
+    stage.detach(clip);
+    known.delete(clip);
+  }
+}
+
+function layOut() {
+  const width = sheet.clientWidth;
+  sheet.className = `sheet ${settings.view}`;
+  sheet.style.setProperty("--aspect", page.aspect);
+  lines.set(settings.view === "grid" ? gridLines(shown, width) : listLines(shown, width));
+}
+
+function refresh() {
+  const order = settings.view === "list" ? ORDERS[settings.order][1] : ORDERS.spec[1];
+  shown = clips.filter(isShown);
+  if (settings.view === "list" && settings.order !== "spec") shown.sort(order);
+  one(".nothing").hidden = shown.length > 0;
+  one(".showing").textContent = shown.length === clips.length ? "" : `${shown.length} of ${clips.length} shown`;
+  for (const each of document.querySelectorAll(".filters button")) each.setAttribute("aria-pressed", String((each.dataset.state ?? null) === filter.state));
+  for (const each of document.querySelectorAll(".views button")) each.setAttribute("aria-pressed", String(each.dataset.view === settings.view));
+  drawChoices();
+  layOut();
+}
+
+/* In the order in which the eye meets them. */
+function shownClips() {
+  return lines.lines.flatMap(clipsOf).filter((clip) => !clip.final);
+}
+
+function select(label, value, options, change) {
+  const box = el("select", { "aria-label": label, change: () => change(box.value) }, options.map(([key, name]) => el("option", { value: key, selected: key === value }, name)));
+  return el("label", { class: "choice" }, el("span", null, label), box);
+}
+
+function drawChoices() {
+  const grid = settings.view === "grid";
+  const columns = columnAxes();
+  const others = page.axes.map(({ name }) => name).filter((name) => name !== chosenColumns());
+  const models = [...new Set(clips.map((clip) => clip.model))].filter(Boolean);
+  const set = (name) => (value) => (setting(name, value), refresh());
+  const parts = [
+    grid && columns.length ? select("Columns", chosenColumns(), [...columns.map((name) => [name, name]), ["", "none"]], set("columns")) : null,
+    grid && chosenColumns() !== "" && chosenColumns() !== DRAFTS && others.length > 1 ? select("Rows by", settings.lead || others[0], others.map((name) => [name, name]), set("lead")) : null,
+    grid ? null : select("Order", settings.order, Object.entries(ORDERS).map(([key, [name]]) => [key, name]), set("order")),
+    ...page.axes.filter(({ labels }) => labels.length > 1).map(({ name, labels }) => select(name, filter.labels[name] ?? "", [["", "all"], ...labels.map((label) => [label, label])], (label) => narrow(name, label))),
+    models.length > 1 ? select("Model", filter.model ?? "", [["", "all"], ...models.map((model) => [model, model])], (model) => ((filter.model = model || null), refresh())) : null,
+    select("Verdict", filter.verdict, Object.entries(VERDICTS).map(([key, [name]]) => [key, name]), (key) => ((filter.verdict = key), refresh())),
+    grid ? zoom() : null,
+  ];
+  const place = one(".choices");
+  const held = [...place.querySelectorAll("select, input")].indexOf(document.activeElement);
+  place.replaceChildren(...parts.filter(Boolean));
+  if (held >= 0) place.querySelectorAll("select, input")[held]?.focus();
+}
+
+function zoom() {
+  const box = el("input", { type: "range", min: "120", max: "720", step: "20", value: settings.size, input: () => (setting("size", Number(box.value)), layOut()) });
+  return el("label", { class: "choice" }, el("span", null, "Size"), box);
+}
+
+function narrow(axis, label) {
+  filter.labels[axis] = page.axes.find(({ name }) => name === axis).labels.includes(label) ? label : null;
+  refresh();
+}
+
+function onlyState(state) {
+  filter.state = state === filter.state ? null : state;
+  filter.group = null;
+  refresh();
+}
+
+function seek(words) {
+  filter.words = words.toLowerCase().split(/\s+/).filter(Boolean);
+  refresh();
+}
+
+function showAll() {
+  Object.assign(filter, { state: null, labels: {}, model: null, verdict: "", group: null });
+  find.value = "";
+  seek("");
+}
+
+/* The clip that keys speak of: under the mouse, or reached by the keyboard. */
+
+function activate(clip) {
+  if (clip.final || clip === active) return;
+  const before = active;
+  active = clip;
+  if (before) mark(before);
+  mark(clip);
+}
+
+function reach(clip) {
+  const number = lines.lines.findIndex((line) => clipsOf(line).includes(clip));
+  if (number < 0) return;
+  activate(clip);
+  lines.bring(number, one(".toolbar").getBoundingClientRect().bottom + 8, bar.hidden ? 8 : bar.offsetHeight + 8);
+  const node = known.get(clip);
+  if (node) one(".open", node).focus({ preventScroll: true });
+}
+
+function step(by) {
+  const order = shownClips();
+  const at = order.indexOf(active);
+  const next = at < 0 ? order[0] : order[Math.min(order.length - 1, Math.max(0, at + by))];
+  if (next) reach(next);
+}
+
+/* To the clip above or below, in the line before or after that has one. */
+function climb(direction) {
+  const all = lines.lines;
+  let number = all.findIndex((line) => clipsOf(line).includes(active));
+  if (number < 0) return step(0);
+  const column = all[number].item ? 0 : all[number].cells.indexOf(active);
+  for (number += direction; all[number]; number += direction) {
+    const line = all[number];
+    const target = line.item ?? line.cells?.[column] ?? (line.cells ? clipsOf(line).at(-1) : null);
+    if (target && !target.final) return reach(target);
+  }
+  return undefined;
+}
+
+/* Verdicts. */
+
+function judge(clip, given) {
+  const now = picks.of(clip).stars;
+  decide(clip, { stars: now === given ? null : given });
+}
+
+function decide(clip, change) {
+  if (!clip || clip.final) return;
+  picks.set(clip, change);
+  judged(clip);
+}
+
+function annotate(clip, note) {
+  picks.set(clip, { note });
+  judged(clip, true);
+}
+
+function judged(clip, quietly) {
+  mark(clip);
+  focus.marked(clip);
+  drawTally();
+  if (!quietly) say(`${clip.name}: ${verdict(picks.of(clip))}`);
+}
+
+function undo() {
+  const clip = picks.undo();
+  if (!clip) {
+    say("Nothing to undo");
+    return;
+  }
+  judged(clip);
+  if (!focus.open) reach(clip);
+}
+
+function drawTally() {
+  const given = clips.map((clip) => picks.of(clip).stars);
+  const good = given.filter((number) => number > 0).length;
+  const out = given.filter((number) => number === REJECTED).length;
+  one(".tally").textContent = [good ? `${good} picked` : "", out ? `${out} rejected` : ""].filter(Boolean).join(", ");
+  one(".export").classList.toggle("waiting", picks.edits.size > 0);
+}
+
+/* Choosing some to look at together. */
+
+function choose(clip) {
+  if (!clip.file || clip.final) return;
+  if (!chosen.delete(clip)) chosen.add(clip);
+  mark(clip);
+  showTransport();
+}
+
+function chooseNone() {
+  const before = [...chosen];
+  chosen.clear();
+  before.forEach(mark);
+  showTransport();
+}
+
+function playTogether(wanted, title) {
+  hover.leave();
+  stage.show(wanted, title);
+  stage.play();
+  if (wanted.length > MOST_AT_ONCE) say(`The first ${MOST_AT_ONCE} of ${wanted.length} play`);
+}
+
+function look(clip) {
+  hover.leave();
+  if (stage.playing) stage.close();
+  activate(clip.final ?? clip);
+  focus.show(withDraft(clip.final ?? clip));
+}
+
+function sideBySide() {
+  const wanted = [...chosen].sort((one, other) => one.index - other.index);
+  if (wanted.length < 2) return;
+  stage.close();
+  focus.show(wanted.slice(0, 9));
+}
+
+function showTransport() {
+  bar.hidden = stage.empty && chosen.size === 0;
+  const parts = [];
+  if (chosen.size) parts.push(choosing());
+  if (!stage.empty) parts.push(tools);
+  if (bar.dataset.parts !== `${chosen.size} ${stage.empty}`) bar.replaceChildren(...parts);
+  bar.dataset.parts = `${chosen.size} ${stage.empty}`;
+  tools.show();
+}
+
+function choosing() {
+  return el(
+    "div",
+    { class: "choosing" },
+    el("b", null, `${chosen.size} selected`),
+    button("Play the selected clips together", { class: "plain", click: () => playTogether([...chosen], "the selection") }, icon("play"), "Play"),
+    chosen.size > 1 ? button("Show the selected clips side by side", { class: "plain", click: sideBySide }, "Side by side") : null,
+    button("Select none", { class: "plain", click: chooseNone }, "Clear"),
+  );
+}
+
+/* What asks for attention. */
+
+const MOST_DOUBTS = 12;
+
+function drawAttention() {
+  const doubts = clips.filter((clip) => clip.state === "in_doubt");
+  const box = one(".doubt");
+  box.hidden = doubts.length === 0;
+  one(".cases", box).replaceChildren(
+    ...doubts.slice(0, MOST_DOUBTS).map((clip) => el("li", { "data-state": "in_doubt" }, el("h3", null, el("bdi", null, clip.name)), ...advice(clip.hint))),
+    ...(doubts.length > MOST_DOUBTS ? [el("li", null, `and ${doubts.length - MOST_DOUBTS} more: `, button("Show all in doubt", { class: "plain", click: () => onlyState("in_doubt") }, "show them all"))] : []),
+  );
+  one(".failures").hidden = page.failures.length === 0;
+  one(".failures .cases").replaceChildren(...page.failures.map(failureCase));
+}
+
+function advice(words) {
+  return (words ?? "").split("\n").map((line) => line.trim()).filter(Boolean).map((line) => (line.startsWith("vidu-run ") ? command(line) : el("p", { dir: "auto" }, line)));
+}
+
+function failureCase({ state, cause, shared, advice: what, jobs }) {
+  return el(
+    "li",
+    { "data-state": state },
+    el("h3", null, el("bdi", null, cause)),
+    el("p", null, count(jobs.length, "job"), shared.length ? [", all with ", el("bdi", null, shared.join(", "))] : null, " ", button(`Show the jobs that ended so: ${cause}`, { class: "plain", click: () => ((filter.group = new Set(jobs)), (filter.state = null), refresh(), sheet.scrollIntoView()) }, "show them")),
+    ...advice(what),
+  );
+}
+
+/* Two small dialogs. */
+
+function openPicks() {
+  const dialog = one("dialog.picks");
+  const name = page.picks_file;
+  const told = el("p", { role: "status" });
+  const download = () => {
+    const anchor = el("a", { href: URL.createObjectURL(new Blob([picks.yaml()], { type: "application/yaml" })), download: name });
+    anchor.click();
+    setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
+    told.textContent = `${name} is in your downloads: put it beside ${page.spec}.`;
+  };
+  const clipboard = async () => (told.textContent = (await copy(picks.yaml())) ? "In the clipboard." : "The browser does not allow it: download the file.");
+  const all = picks.all();
+  const tally = [5, 4, 3, 2, 1].map((number) => [stars(number), all.filter((pick) => pick.stars === number).length]).filter(([, many]) => many);
+  const out = all.filter((pick) => pick.stars === REJECTED).length;
+  dialog.replaceChildren(
+    el("header", null, el("h2", { id: "picks-title" }, "Picks"), button("Close", { class: "tool close", click: () => dialog.close() }, icon("cross"))),
+    all.length ? el("ul", { class: "sums" }, tally.map(([mark, many]) => el("li", null, mark, " ", el("b", null, String(many)))), out ? el("li", null, "rejected ", el("b", null, String(out))) : null) : el("p", null, "Nothing is picked yet: point at a clip and press 1 to 5, or X to reject it."),
+    picks.kept ? null : el("p", { class: "error" }, "This browser keeps nothing between visits: export before you close the page."),
+    el("p", null, picks.edits.size ? `${count(picks.edits.size, "change")} of yours ${picks.edits.size === 1 ? "is" : "are"} not in ${name} yet. They are kept in this browser.` : all.length ? `All of it stands in ${name} already.` : ""),
+    el("div", { class: "row" }, button(`Download ${name}`, { class: "strong", click: download }, `Download ${name}`), button("Copy as text", { class: "plain", click: clipboard }, "Copy as text"), picks.edits.size ? button("Forget my changes", { class: "plain", click: () => (picks.forget(), drawTally(), refresh(), openPicks()) }, "Forget my changes") : null),
+    told,
+    el("p", null, "Beside the spec and in git, the file is read by ", el("code", null, "report"), " and ", el("code", null, "promote"), ", which writes the next spec:"),
+    command(page.promote),
+  );
+  if (!dialog.open) dialog.showModal();
+}
+
+const KEYS = [
+  ["1 … 5", "that many stars; with Shift also on to the next clip"],
+  ["X", "reject"],
+  ["0", "take the verdict back"],
+  ["U or Ctrl+Z", "undo"],
+  ["N", "write a note"],
+  ["← → ↑ ↓ or J K", "move between clips"],
+  ["Enter", "look at the clip from close by"],
+  ["Space", "play or pause"],
+  ["P", "play the whole row together"],
+  ["C", "select, to play or compare some"],
+  ["V", "the selected clips side by side"],
+  [", and .", "one frame back, one on"],
+  ["L", "loop or not"],
+  ["M", "sound or not"],
+  ["G", "grid or list"],
+  ["/", "search"],
+  ["Esc", "close, stop, select none"],
+];
+
+function openKeys() {
+  const dialog = one("dialog.keys");
+  dialog.replaceChildren(
+    el("header", null, el("h2", { id: "keys-title" }, "Keys"), button("Close", { class: "tool close", click: () => dialog.close() }, icon("cross"))),
+    el("dl", null, KEYS.map(([key, does]) => el("div", null, el("dt", null, key), el("dd", null, does)))),
+    el("p", null, "Point at a clip to play it; Shift and a click select it."),
+  );
+  if (!dialog.open) dialog.showModal();
+}
+
+/* Keys. They speak of the clip in the dialog where it is open, else of the active one. */
+
+function rowOf(clip) {
+  const line = lines.lines.find((each) => clipsOf(each).includes(clip));
+  const row = line?.row;
+  return row ? { clips: row.cells.filter((each) => each?.file), title: row.labels.map(([, label]) => label).join(" · ") } : { clips: [clip].filter((each) => each?.file), title: clip.name };
+}
+
+function playActive(clip, liveStage) {
+  if (!liveStage.empty) liveStage.toggle();
+  else if (clip?.file) playTogether([clip], clip.name);
+}
+
+const MOVES = { ArrowRight: 1, KeyJ: 1, ArrowLeft: -1, KeyK: -1 };
+
+function onKey(event) {
+  const { target, code, key } = event;
+  const typing = target.closest("textarea, select, input");
+  if (key === "Escape") return escape(event, typing);
+  if (typing && !(typing.type === "range" && !key.startsWith("Arrow"))) return undefined;
+  if ((event.ctrlKey || event.metaKey) && code === "KeyZ") return handled(event, undo);
+  if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
+  if (one("dialog.panel[open]")) return undefined;
+  const near = focus.open;
+  const clip = near ? focus.current : active;
+  const live = near ? focus.stage : stage;
+  const move = (by) => (near ? focus.go(by) : step(by));
+  const digit = /^(?:Digit|Numpad)([0-5])$/.exec(code)?.[1];
+  if (digit !== undefined) return handled(event, () => (decide(clip, { stars: digit === "0" ? null : Number(digit) }), event.shiftKey && digit !== "0" && move(1)));
+  if (code in MOVES) return handled(event, () => move(MOVES[code]));
+  if (key === "?") return handled(event, openKeys);
+  const pressing = target.closest("button, a, summary");
+  if (code === "Space" && (!pressing || pressing.matches(".open"))) return handled(event, () => playActive(clip, live));
+  const acts = {
+    KeyX: () => decide(clip, { stars: REJECTED }),
+    KeyU: undo,
+    KeyN: () => clip && (near || look(clip), one(".noted textarea", focus.dialog)?.focus()),
+    KeyC: () => !near && clip && choose(clip),
+    KeyV: () => !near && sideBySide(),
+    KeyP: () => !near && clip && ((row) => playTogether(row.clips, row.title))(rowOf(clip)),
+    KeyL: () => setting("loop", (live.loop = !live.loop), live.shown(live)),
+    KeyM: () => (setting("muted", !settings.muted), live.sound(), live.shown(live)),
+    KeyG: () => !near && (setting("view", settings.view === "grid" ? "list" : "grid"), refresh(), active && reach(active)),
+    Comma: () => live.step(-1),
+    Period: () => live.step(1),
+    Slash: () => !near && find.focus(),
+    ArrowUp: () => !near && climb(-1),
+    ArrowDown: () => !near && climb(1),
+  };
+  return acts[code] ? handled(event, acts[code]) : undefined;
+}
+
+function handled(event, act) {
+  event.preventDefault();
+  act();
+}
+
+function escape(event, typing) {
+  if (one("dialog[open]")) {
+    if (typing?.matches("textarea")) handled(event, () => typing.blur());
+    return;
+  }
+  if (!stage.empty) stage.close();
+  else chooseNone();
+}
+
+/* Beginning. */
+
+const MOST_ON_PAPER = 600;
+
+function begin() {
+  picks.load();
+  drawAttention();
+  drawTally();
+  one(".toolbar").hidden = false;
+  refresh();
+  for (const each of document.querySelectorAll(".views button")) each.addEventListener("click", () => (setting("view", each.dataset.view), refresh()));
+  for (const each of document.querySelectorAll(".filters button")) each.addEventListener("click", () => onlyState(each.dataset.state ?? null));
+  find.addEventListener("input", () => seek(find.value));
+  one(".nothing button").addEventListener("click", () => (showAll(), find.focus()));
+  one(".export").addEventListener("click", openPicks);
+  one(".help").addEventListener("click", openKeys);
+  focus.dialog.addEventListener("close", () => focus.closed());
+  document.addEventListener("keydown", onKey);
+  let width = sheet.clientWidth;
+  new ResizeObserver(() => {
+    if (sheet.clientWidth === width) return;
+    width = sheet.clientWidth;
+    layOut();
+  }).observe(sheet);
+  addEventListener("beforeprint", () => lines.unroll(MOST_ON_PAPER));
+  addEventListener("afterprint", () => lines.render());
+}
+
+begin();

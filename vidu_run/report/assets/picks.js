@@ -1,0 +1,103 @@
+/* Verdicts: what the file beside the spec says, and over it what was picked in this browser. */
+
+const REJECTED = 0;
+const NOTHING = Object.freeze({ stars: null, note: "" });
+const same = (one, other) => one.stars === other.stars && one.note === other.note;
+
+const picks = {
+  shelf: `vidu-run picks ${page.provider} ${page.spec}`,
+  inFile: new Map(page.picks.map(([key, name, stars, note]) => [key, { name, stars, note }])),
+  edits: new Map(),
+  past: [],
+  kept: true,
+
+  load() {
+    for (const [key, edit] of Object.entries(shelf.read(this.shelf) ?? {})) {
+      const stars = Number.isInteger(edit?.stars) && edit.stars >= 0 && edit.stars <= 5 ? edit.stars : null;
+      this.put(key, { stars, note: String(edit?.note ?? "") });
+    }
+  },
+
+  of(clip) {
+    return this.edits.get(clip.key) ?? this.inFile.get(clip.key) ?? NOTHING;
+  },
+
+  put(key, verdict) {
+    if (same(verdict, this.inFile.get(key) ?? NOTHING)) this.edits.delete(key);
+    else this.edits.set(key, verdict);
+  },
+
+  set(clip, change) {
+    const before = this.of(clip);
+    const after = { stars: before.stars, note: before.note, ...change };
+    if (same(before, after)) return;
+    this.past.push([clip.key, before]);
+    this.put(clip.key, after);
+    this.keep();
+  },
+
+  undo() {
+    const [key, before] = this.past.pop() ?? [];
+    if (key === undefined) return null;
+    this.put(key, { stars: before.stars, note: before.note });
+    this.keep();
+    return byKey.get(key) ?? null;
+  },
+
+  forget() {
+    this.past = [];
+    this.edits.clear();
+    this.keep();
+  },
+
+  keep() {
+    this.kept = shelf.write(this.shelf, Object.fromEntries(this.edits));
+  },
+
+  /* Also of jobs that are not on this page: they stand in the file and stay there. */
+  all() {
+    const here = clips.map((clip) => [clip.key, { name: clip.name, ...this.of(clip) }]);
+    const gone = [...this.inFile].filter(([key]) => !byKey.has(key)).map(([key, pick]) => [key, { ...pick, ...this.edits.get(key) }]);
+    return [...here, ...gone].map(([key, { name, stars, note }]) => ({ key, name, stars, note })).filter((pick) => !same(pick, NOTHING));
+  },
+
+  yaml() {
+    const lines = this.all().map(({ key, name, stars, note }) => {
+      const parts = [`key: ${key}`, `name: ${quoted(name)}`];
+      if (stars !== null) parts.push(`stars: ${stars}`);
+      if (note) parts.push(`note: ${quoted(note)}`);
+      return `  - {${parts.join(", ")}}\n`;
+    });
+    const head = `# Picks of ${page.spec.replace(/[^\x20-\x7e\xa1-\ud7ff]/g, "?")}, made on its page: 5 stars to 1, and 0 for a rejection.\n`;
+    return head + (lines.length ? `picks:\n${lines.join("")}` : "picks: []\n");
+  },
+};
+
+/* JSON's quotes are YAML's, but for the characters that YAML does not allow or takes for the end of a line. */
+function quoted(words) {
+  const escape = (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(words.toWellFormed?.() ?? words).replace(/[\x7f-\xa0\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffe\uffff]/g, escape);
+}
+
+const stars = (number) => (number === null ? "" : number === REJECTED ? "rejected" : "★".repeat(number));
+
+function verdict({ stars: number }) {
+  if (number === null) return "no verdict";
+  return number === REJECTED ? "rejected" : count(number, "star");
+}
+
+/* The control of one clip's stars: five stars and a cross, each a button; what is set already is taken back. */
+function rating(clip, compact) {
+  const given = (number) => () => judge(clip, number);
+  const box = el("div", { class: "rating", role: "group", "aria-label": `Verdict on ${clip.name}` });
+  const reach = compact ? { tabindex: "-1" } : {};
+  for (let number = 1; number <= 5; number++) box.append(button(`${count(number, "star")}`, { class: "star", click: given(number), ...reach }, "★"));
+  box.append(button("Reject", { class: "reject", click: given(REJECTED), ...reach }, icon("cross")));
+  box.show = () => {
+    const number = picks.of(clip).stars;
+    [...box.children].forEach((each, at) => each.setAttribute("aria-pressed", String(at < 5 ? number > at : number === REJECTED)));
+    box.dataset.stars = number ?? "";
+  };
+  box.show();
+  return box;
+}

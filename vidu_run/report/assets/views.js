@@ -1,0 +1,218 @@
+/* The grid and the list: which clips are shown, how they are arranged, and the pieces they are made of. */
+
+const ABSENT = {
+  planned: "Not sent yet",
+  submitted: "Being made at the service",
+  ready: "Made, not fetched yet",
+  in_doubt: "Nobody knows whether it was taken",
+  failed: "The service could not make it",
+  rejected: "The service refused it",
+  abandoned: "Given up by you",
+  done: "The file is not in this folder",
+};
+
+const HEAD = 76;
+const CAPTION = 40;
+const GAP = 16;
+const DRAFTS = "draft and final";
+
+/* Which clips: a state, a label for each axis, a model, a verdict, words, or a group of failures. */
+
+const filter = { state: null, labels: {}, model: null, verdict: "", words: [], group: null };
+
+const VERDICTS = {
+  "": ["any verdict", () => true],
+  picked: ["picked", ({ stars: given }) => given > 0],
+  2: ["★★ and up", ({ stars: given }) => given >= 2],
+  3: ["★★★ and up", ({ stars: given }) => given >= 3],
+  4: ["★★★★ and up", ({ stars: given }) => given >= 4],
+  5: ["★★★★★", ({ stars: given }) => given >= 5],
+  open: ["no verdict yet", ({ stars: given }) => given === null],
+  rejected: ["rejected", ({ stars: given }) => given === REJECTED],
+  noted: ["with a note", ({ note }) => note !== ""],
+};
+
+function isShown(clip) {
+  if (filter.state && clip.state !== filter.state) return false;
+  if (filter.model && clip.model !== filter.model) return false;
+  if (filter.group && !filter.group.has(clip.index)) return false;
+  if (Object.entries(filter.labels).some(([axis, label]) => label !== null && clip.labels[axis] !== label)) return false;
+  if (filter.verdict && !VERDICTS[filter.verdict][1](picks.of(clip))) return false;
+  if (!filter.words.length) return true;
+  clip.sought ??= soughtText(clip);
+  return filter.words.every((part) => clip.sought.includes(part));
+}
+
+/* With a filter that leaves holes the clips move together; an axis narrowed down leaves none. */
+const isSparse = () => Boolean(filter.state || filter.model || filter.group || filter.verdict || filter.words.length);
+
+/* Rows and columns. A row is what differs in the column's axis alone; the spec's order stands. */
+
+function columnAxes() {
+  const axes = page.axes.filter(({ labels }) => labels.length > 1).map(({ name }) => name);
+  return clips.some((clip) => clip.draft) ? [DRAFTS, ...axes] : axes;
+}
+
+function usualColumns() {
+  const axes = columnAxes();
+  return axes.find((name) => name === DRAFTS) ?? axes.find((name) => name === "seed") ?? axes.at(-1) ?? "";
+}
+
+function chosenColumns() {
+  const axes = columnAxes();
+  return settings.columns === "" || axes.includes(settings.columns) ? settings.columns : usualColumns();
+}
+
+function arranged(shown) {
+  const columns = chosenColumns();
+  if (columns === "") return { rows: [{ labels: [], cells: shown }], columns: shown.length };
+  if (columns === DRAFTS) return { rows: shown.map((clip) => ({ labels: [["", clip.name]], cells: [draftOf(clip), clip] })), columns: 2 };
+  const place = new Map(page.axes.find(({ name }) => name === columns).labels.map((label, at) => [label, at]));
+  const others = page.axes.map(({ name }) => name).filter((name) => name !== columns);
+  const lead = others.includes(settings.lead) ? [settings.lead, ...others.filter((name) => name !== settings.lead)] : others;
+  const rows = new Map();
+  for (const clip of shown) {
+    const labels = lead.filter((name) => clip.labels[name] !== null).map((name) => [name, clip.labels[name]]);
+    const at = place.get(clip.labels[columns]) ?? 0;
+    let key = JSON.stringify(labels);
+    while (rows.get(key)?.cells[at]) key += "+";
+    if (!rows.has(key)) rows.set(key, { labels, cells: [] });
+    rows.get(key).cells[at] = clip;
+  }
+  const sorted = [...rows.values()];
+  if (lead !== others) {
+    const ranks = new Map(page.axes.find(({ name }) => name === lead[0]).labels.map((label, at) => [label, at]));
+    const rank = ({ labels }) => ranks.get(labels.find(([name]) => name === lead[0])?.[1]) ?? -1;
+    sorted.sort((row, other) => rank(row) - rank(other));
+  }
+  const used = [...place.values()].filter((at) => sorted.some(({ cells }) => cells[at]));
+  for (const row of sorted) row.cells = isSparse() ? row.cells.filter(Boolean) : used.map((at) => row.cells[at] ?? null);
+  return { rows: sorted, columns: Math.max(1, ...sorted.map(({ cells }) => cells.length)) };
+}
+
+const fitting = (width, size) => Math.max(1, Math.floor((width + GAP) / (size + GAP)));
+
+/* All columns in one line where they fit with a little squeezing; else in lines of equal length. */
+function balanced(columns, width) {
+  if (columns <= fitting(width, settings.size * 0.7)) return columns;
+  return Math.ceil(columns / Math.ceil(columns / fitting(width, settings.size)));
+}
+
+function gridLines(shown, width) {
+  const { rows, columns } = arranged(shown);
+  const across = chosenColumns() === "" ? fitting(width, settings.size) : balanced(columns, width);
+  const cell = Math.min((width - (across - 1) * GAP) / across, Math.max(settings.size * 1.4, Math.min(width, 160)));
+  const height = Math.round(cell / page.aspect) + CAPTION + GAP;
+  const lines = [];
+  for (const row of rows) {
+    if (row.labels.length) lines.push({ head: row, height: HEAD });
+    for (let from = 0; from < row.cells.length; from += across) lines.push({ row, cells: row.cells.slice(from, from + across), cell, height });
+  }
+  return lines;
+}
+
+const listLines = (shown, width) => shown.map((clip) => ({ item: clip, height: width < 720 ? 148 : 92 }));
+
+const ORDERS = {
+  spec: ["order of the spec", () => 0],
+  stars: ["most stars first", (one, other) => (picks.of(other).stars ?? 0.5) - (picks.of(one).stars ?? 0.5)],
+  name: ["name", (one, other) => one.name.localeCompare(other.name, "en", { numeric: true })],
+  state: ["state", (one, other) => one.state.localeCompare(other.state)],
+  credits: ["credits", (one, other) => (other.credits ?? -1) - (one.credits ?? -1)],
+  took: ["slowest first", (one, other) => (other.took ?? -1) - (one.took ?? -1)],
+};
+
+/* The pieces. */
+
+function screen(clip) {
+  const image = clip.poster ?? (clip.file ? clip.first?.image : null);
+  const open = el(
+    "button",
+    { type: "button", class: "open", "data-key": clip.key, click: (event) => (event.shiftKey || event.ctrlKey || event.metaKey ? choose(clip) : look(clip)) },
+    image ? picture(image, "", "poster") : clip.file ? null : unexposed(clip),
+  );
+  const box = el("div", { class: "screen", pointerenter: (event) => event.pointerType === "mouse" && !stage.has(clip) && hover.enter(clip, box), pointerleave: () => hover.leave() }, open);
+  if (clip.final) box.append(el("span", { class: "tag" }, "draft"));
+  else if (clip.file) box.append(button(`Select ${clip.name}`, { class: "mark", tabindex: "-1", click: () => choose(clip) }, icon("check")));
+  return box;
+}
+
+function unexposed(clip) {
+  const stills = [clip.first, clip.last].filter((frame) => frame?.image);
+  return el("span", { class: "unexposed" }, stills.map((frame) => picture(frame.image, "", "half")), el("span", { class: "why" }, ABSENT[clip.state] ?? "No video"));
+}
+
+function cellOf(clip) {
+  if (!clip) return el("div", { class: "cell hole", role: "listitem" }, el("span", { class: "unseen" }, "no such job"));
+  const cell = el("div", { class: "cell", role: "listitem", "data-state": clip.state, pointerenter: () => activate(clip) }, screen(clip), caption(clip));
+  known.set(clip, cell);
+  mark(clip);
+  return cell;
+}
+
+function caption(clip) {
+  const columns = chosenColumns();
+  const label = columns && columns !== DRAFTS ? [el("span", { class: "axis" }, columns), " ", clip.labels[columns] ?? clip.name] : columns === DRAFTS ? [facts(clip).slice(0, 3).join(" · ")] : [clip.name];
+  return el("div", { class: "caption" }, el("bdi", { class: "label", title: clip.name }, label), clip.state === "done" ? null : el("span", { class: "state" }, word(clip.state)), clip.final ? null : rating(clip, true));
+}
+
+function headOf(row) {
+  const here = row.cells.filter(Boolean);
+  const [first] = here;
+  const shared = (of) => here.every((clip) => of(clip) === of(first)) && of(first);
+  const ends = [shared((clip) => clip.first), shared((clip) => clip.last)];
+  const done = here.filter((clip) => clip.file);
+  const [lead, ...rest] = row.labels;
+  return el(
+    "div",
+    { class: "head" },
+    ends.some((still) => still?.image) ? el("span", { class: "ends" }, ends.map((still) => (still?.image ? picture(still.image, "") : null))) : null,
+    el(
+      "div",
+      { class: "words" },
+      el("h3", null, el("bdi", null, lead[1]), rest.map(([axis, label]) => el("span", { class: "chip" }, el("span", null, axis), " ", el("bdi", null, label)))),
+      shared((clip) => clip.prompt) ? el("p", { class: "prompt", dir: "auto" }, first.prompt) : null,
+    ),
+    done.length > 1 ? button(`Play ${lead[1]}: ${count(done.length, "clip")} together`, { class: "plain", click: () => playTogether(done, row.labels.map(([, label]) => label).join(" · ")) }, icon("play"), "Play row") : null,
+  );
+}
+
+function itemOf(clip) {
+  const node = el(
+    "div",
+    { class: "item", role: "listitem", "data-state": clip.state, pointerenter: () => activate(clip) },
+    screen(clip),
+    el(
+      "div",
+      { class: "words" },
+      el("h3", null, el("bdi", { title: clip.name }, clip.name), clip.state === "done" ? null : el("span", { class: "state" }, word(clip.state))),
+      el("p", { class: clip.error ? "error" : "prompt", dir: "auto" }, clip.error ?? clip.prompt ?? ""),
+      el("ul", { class: "facts" }, [...labelsOf(clip).map(([axis, label]) => `${axis} ${label}`), ...facts(clip)].map((fact) => el("li", null, fact))),
+    ),
+    el("div", { class: "said-of-it" }, rating(clip, true), el("p", { class: "note", dir: "auto" })),
+  );
+  known.set(clip, node);
+  mark(clip);
+  return node;
+}
+
+function facts(clip) {
+  const seed = clip.seed !== null && clip.labels.seed !== clip.seed ? `seed ${clip.seed}` : null;
+  const credits = clip.credits === null ? null : count(clip.credits, "credit");
+  return [clip.model, clip.duration ? `${clip.duration} s` : null, clip.resolution, seed, credits, clip.took ? `took ${span(clip.took)}` : null].filter(Boolean);
+}
+
+/* What changes about a piece that stands there already. */
+function mark(clip) {
+  const node = known.get(clip);
+  if (!node) return;
+  node.classList.toggle("active", clip === active);
+  node.classList.toggle("chosen", chosen.has(clip));
+  one(".mark", node)?.setAttribute("aria-pressed", String(chosen.has(clip)));
+  const said = picks.of(clip);
+  node.classList.toggle("out", said.stars === REJECTED);
+  one(".rating", node)?.show();
+  const note = one(".note", node);
+  if (note) note.textContent = said.note;
+  one(".open", node).setAttribute("aria-label", [clip.final ? `Draft of ${clip.name}` : clip.name, word(clip.state), clip.final ? null : verdict(said), said.note && "with a note"].filter(Boolean).join(", "));
+}

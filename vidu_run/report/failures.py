@@ -1,0 +1,82 @@
+"""What went wrong, by cause and by the input that the jobs share. Pure: sheets and records in, groups out."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vidu_run.job import Key
+from vidu_run.journal.port import Sheet
+from vidu_run.outcome import is_moderation
+from vidu_run.record import Record, State
+
+VARYING = re.compile(r"[0-9a-f]{8,}|[0-9]+")
+"""What differs in messages of one cause: ids, counts, times."""
+
+MOST_GROUPS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Jobs that ended alike. `jobs` are their places in the sheets; `shared` the inputs that every one of them has and
+    that no job has which went well; `cause` the words of the first.
+    """
+
+    state: State
+    cause: str
+    jobs: tuple[int, ...]
+    shared: tuple[str, ...]
+
+    @property
+    def is_moderation(self) -> bool:
+        return is_moderation(self.cause)
+
+
+def failures(sheets: Sequence[Sheet], records: Mapping[Key, Record]) -> list[Failure]:
+    """The largest first; at most MOST_GROUPS."""
+    inputs = [_inputs(sheet) for sheet in sheets]
+    causes: dict[tuple[State, str], list[int]] = defaultdict(list)
+    fine: set[str] = set()
+    for number, sheet in enumerate(sheets):
+        record = records.get(sheet.key)
+        if record is None:
+            continue
+        if record.state in (State.FAILED, State.REJECTED):
+            causes[record.state, VARYING.sub("…", record.error or "")].append(number)
+        elif record.state in (State.DONE, State.READY):
+            fine.update(inputs[number])
+    groups = [
+        Failure(state, records[sheets[jobs[0]].key].error or "no reason was given", tuple(jobs), shared)
+        for (state, _), alike in causes.items()
+        for jobs, shared in _by_input(alike, inputs, fine)
+    ]
+    return sorted(groups, key=lambda group: -len(group.jobs))[:MOST_GROUPS]
+
+
+def _inputs(sheet: Sheet) -> tuple[str, ...]:
+    first, last, *_ = [*(source for source, _ in sheet.images), "", ""]
+    prompt, model = sheet.request.get("prompt"), sheet.request.get("model")
+    named = [(f"the first frame {first}", first), (f"the last frame {last}", last), (f"the model {model}", model)]
+    return tuple(name for name, value in [*named, (f"the prompt {str(prompt)[:80]!r}", prompt)] if value)
+
+
+def _by_input(
+    jobs: list[int], inputs: Sequence[tuple[str, ...]], fine: set[str]
+) -> list[tuple[list[int], tuple[str, ...]]]:
+    """Split at the inputs under which nothing went well, the one with the most jobs first; the rest stays together."""
+    found = []
+    left = list(jobs)
+    while len(left) > 1:
+        holders: dict[str, list[int]] = defaultdict(list)
+        for number in left:
+            for name in inputs[number]:
+                if name not in fine:
+                    holders[name].append(number)
+        best = max(holders.values(), key=len, default=[])
+        if len(best) < 2:
+            break
+        found.append((best, tuple(name for name in inputs[best[0]] if holders[name] == best)))
+        left = [number for number in left if number not in set(best)]
+    return [*found, (left, ())] if left else found
