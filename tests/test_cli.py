@@ -38,7 +38,7 @@ def test_a_spec_alone_means_run(folder: Folder) -> None:
         (["resolve", "jobs.yaml", "x"], "--task ID, --resubmit, --abandon"),
         (["resolve", "jobs.yaml", "--abandon"], "name the jobs"),
         (["resolve", "jobs.yaml", "x", "--task", "a/../b"], "not a task id"),
-        (["schema", "klingon"], "there are spec, prices, octopusx"),
+        (["schema", "klingon"], "there are spec, prices, picks, octopusx"),
         (["serve", "--port", "99999"], "99999"),
     ],
 )
