@@ -270,25 +270,35 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, *
 @_state
 @_place
 @_json
-def report(spec: Path | None, state: Path | None, as_json: bool, **options: Any) -> int:
-    """Write the page anew, from the state.
+@click.option("--sheets", type=click.Choice(["webp", "png"]), help="Also a contact sheet of each row, in sheets/.")
+@click.option("--columns", metavar="AXIS", help="The axis along a sheet. Default: seed, else the last.")
+def report(
+    spec: Path | None, state: Path | None, as_json: bool, sheets: str | None, columns: str | None, **options: Any
+) -> int:
+    """Write the page and the table anew, from the state.
 
     Also while a run goes on, and where the spec is gone.
     """
-    from vidu_run import view
+    from vidu_run import results, view
     from vidu_run.console import Console
     from vidu_run.folder import run_lives
 
+    if columns is not None and sheets is None:
+        raise UsageTrouble("--columns goes with --sheets")
     out = _folder(spec, state, options)
     console = Console()
     with view.read(out) as journal:
-        lives = run_lives(out)
-        page = view.write_page(journal, out, view.picks_beside(journal, out, spec and spec.parent), lives)
-        document = view.status_of(journal, out, lives)
+        picks = results.picks_beside(journal, out, spec and spec.parent)
+        held = results.hold(journal, out, picks, run_lives(out))
+        page = results.write_page(held)
+        results.write_table(held, console.say)
+        drawn = [str(path) for path in results.write_sheets(held, sheets, columns)] if sheets else []
+        document = view.status_of(journal, out, held.run_lives)
     if as_json:
-        console.raw(json.dumps({**document, "page": str(page)}, ensure_ascii=False))
+        more = {"sheets": drawn} if sheets else {}
+        console.raw(json.dumps({**document, "page": str(page), **more}, ensure_ascii=False))
     else:
-        console.answer(str(page))
+        console.answer("\n".join([str(page), *drawn]))
     return Exit.DONE
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vidu_run import show, view
+from vidu_run import results, show, view
 from vidu_run.api.client import Api, ApiTrouble
 from vidu_run.batch import Batch
 from vidu_run.console import Console
@@ -186,7 +186,7 @@ def ended(
         record = records.get(step.job.key)
         if (code := job_code(step.job, record, here)) is not Exit.DONE:
             reasons.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
-    page = view.write_results(journal, setting.out, _picks(journal, setting, console))
+    page = results.write_all(journal, setting.out, _picks(journal, setting, console), console.say)
     doubtful = _doubtful(journal, records)
     if doubtful:
         reasons.append((int(Exit.NEEDS_WORD), f"{len(doubtful)} in doubt"))
@@ -198,7 +198,7 @@ def ended(
 def _picks(journal: SqliteJournal, setting: Setting, console: Console) -> Picks:
     """A file of picks that cannot be read is no reason to leave a run without its page."""
     try:
-        return view.picks_beside(journal, setting.out, setting.source)
+        return results.picks_beside(journal, setting.out, setting.source)
     except SpecTrouble as trouble:
         console.problems([replace(problem, warning=True) for problem in trouble.problems])
         return {}

@@ -149,7 +149,7 @@ def page_document(
                 "model": seen.made[sheet.key].model,
                 "duration": seen.made[sheet.key].seconds,
                 "resolution": seen.made[sheet.key].resolution,
-                "took": _took(record),
+                "took": took(record),
                 "request": request,
                 "hint": _hint(seen.hints.get(line["state"]), sheet.name),
                 "bytes": record.size if record else None,
@@ -194,7 +194,8 @@ def _hint(text: str | None, name: str) -> str | None:
     return text and text.replace("NAME", shlex.quote(name))
 
 
-def _took(record: Record | None) -> float | None:
+def took(record: Record | None) -> float | None:
+    """Seconds from acceptance to the end, where both are known."""
     if record is None or record.accepted_at is None or record.finished_at is None:
         return None
     return round(record.finished_at - record.accepted_at, 1)

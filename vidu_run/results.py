@@ -1,0 +1,182 @@
+"""What a state leaves in its folder to be looked at: the ledger, the page, the table, the contact sheets."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidu_run import __version__, ledger
+from vidu_run.errors import StorageTrouble
+from vidu_run.job import Key
+from vidu_run.journal.port import Sheet
+from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.picks import Pick, Picks, picks_file, read_picks
+from vidu_run.price import Prices
+from vidu_run.providers.pricing import effective, prices
+from vidu_run.providers.rules import Effective
+from vidu_run.record import Record, State
+from vidu_run.report.data import Seen, page_document, status
+from vidu_run.spec.load import LOCAL, choose_provider
+from vidu_run.view import known
+
+Say = Callable[[str, str], None]
+"""Tells the user a line in a colour."""
+
+PAGE = "report.html"
+POSTERS = "posters"
+
+PROVIDER_NOTES = 3
+"""Of what a provider's data has to say, the first of which concern every user; the others stand in the documents."""
+
+HINTS = {
+    "in_doubt": "A submission left and its answer was lost. Look for it in the provider's console, then record your "
+    "word:\nvidu-run resolve SPEC NAME --task TASK_ID\nvidu-run resolve SPEC NAME --resubmit",
+    "submitted": "Its task is at the API. The same command looks again.",
+    "ready": "Finished and paid for. The same command fetches it.",
+    "failed": "The API could not make it. Another try is bought by\nvidu-run run SPEC --retry-failed",
+    "rejected": "The API refused the request. Change the spec, or try again with\nvidu-run run SPEC --retry-failed",
+    "moderation": "Moderation judged the input: change the frame or the prompt. Input that is refused again and again "
+    "can get an account suspended.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a state holds, read once for everything that is written of it."""
+
+    out: Path
+    spec: str
+    provider: str
+    home: str
+    sheets: Sequence[Sheet]
+    records: Mapping[Key, Record]
+    history: Mapping[Key, Sequence[Record]]
+    made: Mapping[Key, Effective]
+    prices: Prices
+    picks: Picks
+    notes: tuple[str, ...]
+    run_lives: bool
+
+    @property
+    def is_rehearsal(self) -> bool:
+        return self.provider == LOCAL
+
+    @property
+    def target(self) -> str:
+        """How the user names this state on a command line, in the spec's folder."""
+        return shlex.quote(self.spec) + (f" --provider {self.provider}" if self.provider != self.home else "")
+
+
+def hold(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Held:
+    sheets, records = known(journal)
+    provider, home = journal.meta("provider") or "", journal.meta("rules") or LOCAL
+    rules = choose_provider(home, provider)
+    return Held(
+        out=out,
+        spec=journal.meta("spec") or "",
+        provider=provider,
+        home=home,
+        sheets=sheets,
+        records=records,
+        history=journal.attempts(),
+        made={sheet.key: effective(rules, sheet.request) for sheet in sheets},
+        prices=prices(rules),
+        picks=picks,
+        notes=tuple(note for note in (journal.meta("notes") or "").split("\n") if note)[:PROVIDER_NOTES],
+        run_lives=run_lives,
+    )
+
+
+def picks_beside(journal: ReadJournal, out: Path, source: Path | None) -> dict[Key, Pick]:
+    """The picks that stand beside the spec; `source` is its folder, taken from where the output folder stands when
+    nobody says. Raises SpecTrouble where they cannot be understood.
+    """
+    folder = source or out.resolve().parent.parent
+    path = picks_file(folder / (journal.meta("spec") or "spec"))
+    return read_picks(path) if path.is_file() else {}
+
+
+def write_all(journal: ReadJournal, out: Path, picks: Picks, say: Say) -> Path:
+    """Rewrite the ledger, the page and the table from the journal; returns the page."""
+    ledger.write(out, journal.meta("origin") or "", journal.all_sheets(), journal.records(), journal.ledger())
+    held = hold(journal, out, picks, run_lives=False)
+    page = write_page(held)
+    write_table(held, say)
+    return page
+
+
+def write_page(held: Held) -> Path:
+    from vidu_run.report.page import write_page as write
+    from vidu_run.report.poster import shape_of
+
+    document = status(held.spec, held.provider, held.sheets, held.records, held.run_lives)
+    pictures = _pictures(held)
+    spent = document["credits"]["charged"] or document["credits"]["estimated"]
+    facts: dict[str, Any] = {
+        "rehearsal": held.is_rehearsal,
+        "generated_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "version": __version__,
+        "money": f"${held.prices.usd(spent):.2f}",
+        "usd": float(held.prices.usd(1)),
+        "aspect": shape_of(held.out / picture for picture in pictures.values()),
+        "notes": _notes(held),
+        "picks_file": picks_file(Path(held.spec)).name,
+        "picks": [[pick.key, pick.name, pick.stars, pick.note] for pick in held.picks.values()],
+        "promote": f"vidu-run promote {held.target}",
+    }
+    hints = {state: text.replace("SPEC", held.target) for state, text in HINTS.items()}
+    seen = Seen(pictures, held.made, hints, held.history)
+    write(page_document(document, held.sheets, held.records, seen, facts), held.out / PAGE)
+    return held.out / PAGE
+
+
+def write_table(held: Held, say: Say) -> None:
+    """`results.csv`. A spreadsheet that holds it open costs a line on the screen and nothing else."""
+    from vidu_run.report import table
+
+    try:
+        rows = table.table_rows(held.sheets, held.records, held.made, held.prices, held.picks, held.run_lives)
+        table.write_table(rows, held.out / table.NAME)
+    except StorageTrouble as trouble:
+        say(f"{trouble}. Is it open in a spreadsheet? `vidu-run report` writes it anew.", "yellow")
+
+
+def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:
+    """The contact sheets, as WebP or PNG. Raises UsageTrouble for a column that is no axis."""
+    from vidu_run.report import contact, grid
+
+    pictures = _pictures(held)
+    boards = grid.boards(held.spec, held.sheets, held.records, pictures, held.picks, column, held.run_lives)
+    return contact.write_sheets(boards, contact.Origin(held.provider, held.is_rehearsal), held.out, form)
+
+
+def _notes(held: Held) -> list[str]:
+    notes = list(held.notes)
+    earlier = held.out / "videos" / "earlier"
+    if earlier.is_dir() and (count := sum(1 for _ in earlier.rglob("*.mp4"))):
+        notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
+    return notes
+
+
+def _pictures(held: Held) -> dict[str, str]:
+    """Small pictures, made once: of each video by its bytes, of each stored frame by its name."""
+    from vidu_run.report.poster import frame_thumbnail, make_poster
+
+    out, wanted = held.out, dict[str, tuple[Any, Path, Path]]()
+    for sheet in held.sheets:
+        record = held.records.get(sheet.key)
+        if record and record.state is State.DONE and record.file and record.sha256:
+            target = out / POSTERS / f"{record.sha256[:24]}.webp"
+            wanted[record.file] = (make_poster, out / record.file, target)
+        for _, stored in sheet.images:
+            if stored:
+                target = out / POSTERS / f"{Path(stored).stem[:24]}.webp"
+                wanted[stored] = (frame_thumbnail, out / "frames" / stored, target)
+    with ThreadPoolExecutor(2) as pool:
+        made = pool.map(lambda item: item[2].exists() or item[0](item[1], item[2]), wanted.values())
+        return {name: f"{POSTERS}/{item[2].name}" for (name, item), ok in zip(wanted.items(), made, strict=True) if ok}
