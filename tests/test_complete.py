@@ -54,7 +54,9 @@ def test_a_spec_without_a_command_has_the_options_of_run(folder: Folder) -> None
     assert offered(folder, "jobs.yaml", "--lim") == ["--limit"]
 
 
-@pytest.mark.parametrize("command", ["run", "check", "plan", "status", "fetch", "report", "resolve", "cancel"])
+@pytest.mark.parametrize(
+    "command", ["run", "check", "plan", "status", "fetch", "report", "promote", "resolve", "cancel"]
+)
 def test_yaml_files_are_offered_where_a_spec_is_meant(folder: Folder, command: str) -> None:
     folder.write("", "jobs.yaml")
     folder.write("", "more.yml")
@@ -98,6 +100,7 @@ def test_only_is_offered_every_job_of_the_spec_s_state(bought: Folder) -> None:
     assert offered(bought, "run", "jobs.yaml", "--provider", "local", "--only", "job") == []
     assert offered(bought, "plan", "jobs.yaml", "--out", "out/jobs", "--only", "job-4") == ["job-4"]
     assert offered(bought, "jobs.yaml", "--only", "job-4") == ["job-4"]
+    assert offered(bought, "promote", "jobs.yaml", "--only", "job-4") == ["job-4"]
 
 
 def test_a_name_that_a_shell_would_take_apart_is_not_offered(folder: Folder, server: FaultServer) -> None:

@@ -60,6 +60,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "spec.pictures",
             "spec.judge",
             "spec.load",
+            "spec.write",
             "outlook",
             "show",
             "starter",
@@ -67,6 +68,7 @@ FLOORS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("verdicts", ["picks"]),
+    ("choices", ["choice"]),
     (
         "local",
         [
@@ -100,7 +102,10 @@ FLOORS: list[tuple[str, list[str]]] = [
     ),
     ("session", ["session"]),
     ("looks", ["view"]),
-    ("joins", ["lighten", "recover", "generate", "carry", "state", "results", "verdict", "serve", "complete"]),
+    (
+        "joins",
+        ["lighten", "recover", "generate", "carry", "state", "results", "verdict", "serve", "complete", "promote"],
+    ),
     ("batch", ["batch"]),
     ("work", ["work"]),
     ("app", ["app"]),

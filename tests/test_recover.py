@@ -166,16 +166,29 @@ def test_a_job_that_was_out_of_the_spec_while_the_state_was_lost_is_found_when_i
     assert len(server.accepted) == 2
 
 
-def test_a_state_of_the_first_format_is_brought_up_to_date(folder: Folder, server: FaultServer) -> None:
+EARLIER = {
+    1: "ALTER TABLE jobs DROP COLUMN draft; ALTER TABLE jobs DROP COLUMN searched_at; PRAGMA user_version = 1;",
+    2: "ALTER TABLE jobs DROP COLUMN draft; PRAGMA user_version = 2;",
+}
+
+
+@pytest.mark.parametrize("version", EARLIER)
+def test_a_state_of_an_earlier_format_is_read_and_brought_up_to_date(
+    version: int, folder: Folder, server: FaultServer
+) -> None:
     folder.sweep(2)
     buy(folder, server, "--limit", "1")
     state = folder.path / "out/jobs@vidu/state.db"
     db = sqlite3.connect(state)
-    db.executescript("ALTER TABLE jobs DROP COLUMN searched_at; PRAGMA user_version = 1;")
+    db.executescript(EARLIER[version])
     db.close()
     assert folder("status", "jobs.yaml", "--provider", "vidu", "--json").counts() == {"done": 1, "planned": 1}
     assert buy(folder, server).counts() == {"done": 2}
     assert len(server.accepted) == 2
+    db = sqlite3.connect(state)
+    assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    assert db.execute("SELECT count(*) FROM jobs WHERE draft IS NULL").fetchone() == (2,)
+    db.close()
 
 
 def test_a_list_that_is_asked_for_too_often_is_asked_for_again(folder: Folder, server: FaultServer) -> None:

@@ -303,6 +303,57 @@ def report(
 
 
 @cli.command()
+@_spec
+@_place
+@_only
+@_json
+@click.option("--picks", type=FILE, metavar="FILE", help="Default: <spec>.picks.yaml; - reads standard input.")
+@click.option(
+    "--stars", type=click.IntRange(1, 5), default=1, show_default=True, metavar="N", help="Picks of N stars or more."
+)
+@click.option(
+    "--with",
+    "changes",
+    multiple=True,
+    metavar="FIELD=VALUE,…",
+    help="Over every request: model=viduq2-pro,resolution=1080p; null takes a field out.",
+)
+@click.option("--to", type=FILE, metavar="FILE", help="The new spec. Default: <spec>.final.yaml.")
+def promote(
+    spec: Path,
+    picks: Path | None,
+    stars: int,
+    only: str | None,
+    changes: Sequence[str],
+    to: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """Turn picks into the next spec.
+
+    One plain job for each clip you gave stars to, with the seed it was made with. Buys nothing.
+    """
+    from vidu_run import promote as work
+    from vidu_run import view
+    from vidu_run.choice import Choice, changes_of, picks_of
+    from vidu_run.console import Console
+
+    choice = Choice(only, stars, changes_of(changes), to)
+    out = _folder(spec, None, options)
+    with view.read(out) as journal:
+        picked, told = picks_of(spec, picks, sys.stdin.buffer.read)
+        made = work.promote(work.Source(spec, out, options["provider"]), journal, picked, told, choice)
+    console = Console()
+    if as_json:
+        console.raw(json.dumps(work.document(made), ensure_ascii=False))
+    else:
+        console.answer(str(made.spec.path))
+    for line in work.words(made):
+        console.say(line)
+    return Exit.DONE
+
+
+@cli.command()
 @click.argument("words", nargs=-1, metavar="[SPEC] JOB...", shell_complete=_offers("doubted_jobs"))
 @_state
 @_place

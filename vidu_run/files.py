@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vidu_run.errors import StorageTrouble
@@ -40,6 +42,47 @@ def write_durably(target: Path, content: bytes) -> None:
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+
+
+@contextmanager
+def held_aside(target: Path, content: bytes) -> Iterator[Path]:
+    """A whole, synced file beside `target` under a hidden name, to be looked at before it gets its own; gone at the
+    end. Raises StorageTrouble.
+    """
+    aside = target.with_name(f".{secrets.token_hex(8)}.new")
+    try:
+        _write_new(aside, content)
+        yield aside
+    except OSError as error:
+        raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def give_name(aside: Path, target: Path) -> bool:
+    """Let a file be known by a name that nobody has, durable on return; False where somebody has it. Raises OSError."""
+    try:
+        os.link(aside, target)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without second names, such as FAT
+        try:
+            _write_new(target, aside.read_bytes())
+        except FileExistsError:
+            return False
+    sync(target.parent)
+    return True
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def sync(path: Path) -> None:

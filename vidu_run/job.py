@@ -63,7 +63,7 @@ class Job:
     """A request, its name, and where its video goes.
 
     `axes` maps each axis to the label of this job's value, in the order written. `credits` is the estimate from the
-    price list; None where no price is known.
+    price list; None where no price is known. `draft` is the key of the job it was promoted from; it decides nothing.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Job:
     axes: Mapping[str, Any]
     place: Place
     credits: int | None = None
+    draft: Key | None = None
 
     @property
     def off_peak(self) -> bool:

@@ -11,7 +11,13 @@ from vidu_run.files import make_folder, sync
 
 NAME = "state.db"
 APPLICATION = 1448236593
-VERSION = 2
+VERSION = 3
+STEPS = {
+    1: "ALTER TABLE jobs ADD COLUMN searched_at REAL",
+    2: "ALTER TABLE jobs ADD COLUMN draft TEXT",
+}
+"""What brings a state of an earlier format to the next one."""
+
 HEADER_SIZE = 100
 
 
@@ -62,8 +68,8 @@ def upgrade(path: Path) -> None:
     """Bring a state of an earlier format up to this one; needs the lock. Raises StorageTrouble."""
     db = sqlite3.connect(path, isolation_level=None)
     try:
-        if db.execute("PRAGMA user_version").fetchone() == (1,):
-            db.executescript("BEGIN; ALTER TABLE jobs ADD COLUMN searched_at REAL; PRAGMA user_version = 2; COMMIT;")
+        while (step := STEPS.get(version := db.execute("PRAGMA user_version").fetchone()[0])) is not None:
+            db.executescript(f"BEGIN; {step}; PRAGMA user_version = {version + 1}; COMMIT;")
     except sqlite3.Error as error:
         raise StorageTrouble(f"{path}: cannot be brought to format {VERSION} ({error}). Nothing was sent.") from None
     finally:

@@ -60,7 +60,7 @@ class Sheet:
     """A job as the journal keeps it, so that `status`, `report` and `fetch` need neither spec nor frames.
 
     `position` is the place in the present spec, None where it is not in it. `images` are pairs of what the spec wrote
-    and the name in the frame store (None for a link).
+    and the name in the frame store (None for a link). `draft` is the key of the job it was promoted from.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Sheet:
     request: dict[str, Any]
     images: tuple[tuple[str, str | None], ...]
     credits: int | None
+    draft: Key | None = None
 
     @property
     def off_peak(self) -> bool:

@@ -1,9 +1,10 @@
 PRAGMA application_id = 1448236593; -- "VRU1"
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- The jobs of every spec this folder has seen; `position` is NULL for one that is not in the present spec.
+-- `draft` is the key of the job that this one was promoted from.
 -- `searched_at`: when the API's list was last searched, to its end, for tasks of a job that this state does not know.
 CREATE TABLE jobs (
   key TEXT PRIMARY KEY,
@@ -13,7 +14,8 @@ CREATE TABLE jobs (
   request TEXT NOT NULL,
   images TEXT NOT NULL,
   credits INTEGER,
-  searched_at REAL
+  searched_at REAL,
+  draft TEXT
 ) WITHOUT ROWID;
 
 CREATE TABLE attempts (

@@ -25,9 +25,10 @@ OWN_ATTEMPT = """
     ORDER BY marker = :marker DESC LIMIT 1
 """
 PLANT = """
-    INSERT INTO jobs (key, name, position, axes, request, images, credits) VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO jobs (key, name, position, axes, request, images, credits, draft) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET name = excluded.name, position = excluded.position, axes = excluded.axes,
-        request = excluded.request, images = excluded.images, credits = excluded.credits
+        request = excluded.request, images = excluded.images, credits = excluded.credits,
+        draft = excluded.draft
 """
 MOVED_ASIDE = "moves_set_aside"
 """The fact that every file on the list of moves has left its old name."""
@@ -330,7 +331,7 @@ def _seen(look: Look) -> dict[str, Any]:
 def _job_row(position: int, job: Job) -> tuple[Any, ...]:
     images = [(image.source, image.store_name if isinstance(image, Frame) else None) for image in job.images]
     texts = (json.dumps(value, ensure_ascii=False) for value in (dict(job.axes), dict(job.request), images))
-    return (job.key, job.name, position, *texts, job.credits)
+    return (job.key, job.name, position, *texts, job.credits, job.draft)
 
 
 def _sheet(row: sqlite3.Row) -> Sheet:
@@ -342,6 +343,8 @@ def _sheet(row: sqlite3.Row) -> Sheet:
         request=json.loads(row["request"]),
         images=tuple((source, stored) for source, stored in json.loads(row["images"])),
         credits=row["credits"],
+        # A state of an earlier format is read as it is: only a run brings it up to date.
+        draft=row["draft"] if "draft" in row.keys() else None,  # noqa: SIM118
     )
 
 

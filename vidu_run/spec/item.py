@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from vidu_run.errors import Place, Problem, SpecTrouble
+from vidu_run.job import Key
 from vidu_run.key import plain_value
 from vidu_run.spec.axes import (
     MOST_COMBINATIONS,
@@ -84,6 +85,7 @@ class Item:
         self.names = tuple(axis.name for axis in self.axes)
         self.labels = [_Labels(axis) for axis in self.axes]
         self.place = self._place("name")
+        self.draft = Key(self.data["from"]) if "from" in self.data else None
         self.unread: tuple[str, ...] = ()
         """Axes that no field reads; known once all drafts are made."""
         self._read_by_files: set[str] = set()

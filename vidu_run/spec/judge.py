@@ -151,6 +151,7 @@ class Judge:
             axes=draft.axes,
             place=draft.place,
             credits=self._assumed if rest.credits is None else rest.credits,
+            draft=draft.item.draft,
         )
         seed = seed_caveat(None if shape.seed is None else parts[shape.seed].value)
         caveats = rest.caveats if seed is None else [*rest.caveats, seed]

@@ -1,0 +1,250 @@
+"""From picks to the next spec: one plain job for each clip that somebody liked, checked before it gets its name.
+
+It reads the state of the drafts and their frames, writes one new file beside the spec, and buys nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vidu_run import show
+from vidu_run.choice import Choice, check_changes, chosen, named
+from vidu_run.difference import seen
+from vidu_run.errors import Place, Problem, SpecTrouble, UsageTrouble
+from vidu_run.files import give_name, held_aside
+from vidu_run.frames import BadFrame, inside, measure
+from vidu_run.journal.port import Sheet
+from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.key import plain
+from vidu_run.picks import Pick
+from vidu_run.plan import Found, Plan, Wish, make_plan
+from vidu_run.price import Prices
+from vidu_run.providers.catalogue import read_schema, request_schema, validator
+from vidu_run.providers.pricing import prices
+from vidu_run.record import Record
+from vidu_run.spec.check import fold
+from vidu_run.spec.item import MAX_JOBS
+from vidu_run.spec.judge import MOST_SHRUNK
+from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
+from vidu_run.spec.read import read_yaml
+from vidu_run.spec.template import BadTemplate
+from vidu_run.spec.words import shown
+from vidu_run.spec.write import Written, literal, spec_text
+
+KEPT = ("concurrency", "off_peak_concurrency", "timing", "shrink")
+"""Settings of the drafts' spec that the new one has too. A budget is a decision of its own."""
+
+FINAL = re.compile(r"(?P<stem>.*\.final)(?P<number>[0-9]*)", re.DOTALL)
+SEEDS = "the same seed with another model, resolution or length does not give the same video: each is a new take"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the drafts are: their spec, its output folder, and the provider named in place of the spec's."""
+
+    spec: Path
+    out: Path
+    provider: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.spec.parent
+
+    @property
+    def final_provider(self) -> str | None:
+        """Of the new spec: what was rehearsed is meant to be bought."""
+        return None if self.provider == LOCAL else self.provider
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """The new spec, and what it costs where nothing of it is bought yet."""
+
+    spec: Spec
+    plan: Plan
+    prices: Prices
+    source: Source
+
+
+def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: str, choice: Choice) -> Promoted:
+    """Write the spec of the clips that were picked; `told` names where the picks stand.
+
+    Raises SpecTrouble or UsageTrouble with every reason that can be seen at once, and then nothing is written.
+    """
+    target = choice.target or final_file(source.spec)
+    head, known = _head(source, journal)
+    drafts, strangers = chosen(journal.all_sheets(), picks, told, choice)
+    check_changes(choice.changes, known, drafts)
+    records = {record.key: record for record in journal.records()}
+    jobs = [_job(sheet, name, records.get(sheet.key), choice, known) for sheet, name in named(drafts)]
+    problems = [*_taken(target, source.spec), *(_stranger(pick, source, told) for pick in strangers)]
+    problems += [problem for job in jobs for problem in _unwritable(job, choice, source)]
+    problems += _changed_frames(drafts, source)
+    if problems:
+        raise SpecTrouble(fold(problems))
+    head |= {"max_jobs": len(jobs)} if len(jobs) > MAX_JOBS else {}
+    spec = _written(source, target, spec_text(_remarks(source), head, jobs), jobs, drafts)
+    return Promoted(spec, make_plan(spec.jobs, Found({}), Wish()), prices(spec.provider), source)
+
+
+def final_file(spec: Path) -> Path:
+    """`jobs.final.yaml` for `jobs.yaml`; of a spec that is final already the next one, `jobs.final2.yaml`."""
+    stem = _stem(spec)
+    if found := FINAL.fullmatch(stem):
+        return spec.with_name(f"{found['stem']}{int(found['number'] or 1) + 1}.yaml")
+    return spec.with_name(f"{stem}.final.yaml")
+
+
+def _stem(spec: Path) -> str:
+    return spec.name.removesuffix(".yaml").removesuffix(".yml")
+
+
+def _head(source: Source, journal: ReadJournal) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """The new spec's settings, and the schemas of the request fields that its provider knows."""
+    settings = _settings(source.spec)
+    home = str(settings.get("provider") or journal.meta("rules") or LOCAL)
+    known: Mapping[str, Any] = request_schema(choose_provider(home, source.provider))["properties"]
+    fields = read_schema("spec.schema.json")["properties"]
+    kept = {name: settings[name] for name in KEPT if name in settings}
+    sound = {name: value for name, value in kept.items() if validator(fields[name]).is_valid(value)}
+    return {"version": 1, "provider": home, **sound}, known
+
+
+def _settings(spec: Path) -> dict[str, Any]:
+    """The top level of the drafts' spec, which may have changed since, or be gone."""
+    try:
+        data = read_yaml(spec, spec.as_posix()).data
+    except SpecTrouble:
+        return {}
+    return {"provider": LOCAL, **plain(data)} if isinstance(data, dict) else {}
+
+
+def _job(sheet: Sheet, name: str, record: Record | None, choice: Choice, known: Mapping[str, Any]) -> Written:
+    """The draft's request with the seed that was used, else the one that was asked for."""
+    seed = (record.seed if record else None) or sheet.request.get("seed") or None
+    images = [source for source, _ in sheet.images]
+    fields = plain({**sheet.request, "images": images, "seed": seed, **choice.changes})
+    request = {field: value for field, value in fields.items() if field in known}
+    return Written(name, sheet.key, request, {field: fields[field] for field in fields if field not in known})
+
+
+def _taken(target: Path, spec: Path) -> Iterator[Problem]:
+    place = Place(target.as_posix())
+    if target.parent.resolve() != spec.parent.resolve():
+        yield Problem(place, f"must stand beside {spec}: the paths of its frames would not hold elsewhere")
+    elif _stem(target) == _stem(spec):
+        yield Problem(place, f"would share the output folder of {spec}: give another --to FILE")
+    else:
+        twins = (target, *(target.with_name(_stem(target) + ending) for ending in (".yaml", ".yml")))
+        if there := next((twin for twin in twins if twin.exists() or twin.is_symlink()), None):
+            yield _exists(target, there)
+
+
+def _exists(target: Path, there: Path) -> Problem:
+    also = "" if there == target else f", as {there.name},"
+    return Problem(Place(target.as_posix()), f"is there already{also} and is never overwritten: give another --to FILE")
+
+
+def _stranger(pick: Pick, source: Source, told: str) -> Problem:
+    hint = "" if source.provider == LOCAL else " (picks of a rehearsal: --provider local)"
+    return Problem(
+        Place(told), f"{source.out} knows no such job: the pick is of another state or spec{hint}", pick.name
+    )
+
+
+def _unwritable(job: Written, choice: Choice, source: Source) -> Iterator[Problem]:
+    """A seed that nobody knows, and texts that no spec can say."""
+    place = Place(source.spec.as_posix())
+    if "seed" not in job.request and "seed" not in choice.changes:
+        yield Problem(place, "the seed it was made with is not known: give one with --with seed=N", job.name)
+    for field, value in [("name", job.name), *job.request.items(), *job.extra.items()]:
+        try:
+            literal(value)
+        except BadTemplate as error:
+            yield Problem(place, f"{field} {error}", job.name)
+
+
+def _changed_frames(drafts: Sequence[Sheet], source: Source) -> Iterator[Problem]:
+    """Frames that are not the ones the drafts were made of; each is read once."""
+    looked: dict[str, str | BadFrame] = {}
+    for sheet in drafts:
+        for image, stored in sheet.images:
+            if stored is None:
+                continue
+            if image not in looked:
+                looked[image] = _store_name(image, source)
+            if looked[image] != stored:
+                yield Problem(
+                    Place((source.folder / image).as_posix()), _changed(looked[image], stored, source), sheet.name
+                )
+
+
+def _store_name(image: str, source: Source) -> str | BadFrame:
+    try:
+        return measure(inside(source.folder, image), image, MOST_SHRUNK).store_name
+    except BadFrame as error:
+        return error
+
+
+def _changed(found: str | BadFrame, stored: str, source: Source) -> str:
+    wrong = str(found) if isinstance(found, BadFrame) else "is not the picture of the draft any more"
+    kept = source.out / "frames" / stored
+    return f"{wrong}; as it was it is kept in {kept}" if kept.is_file() else wrong
+
+
+def _remarks(source: Source) -> list[str]:
+    return [
+        f"Made by vidu-run promote from {shown(source.spec.name)}: one job for each pick. Edit it like any spec.",
+        f"{SEEDS[0].upper()}{SEEDS[1:]}.",
+        "`from` is the key of the draft that was picked; it is no part of the request.",
+    ]
+
+
+def _written(source: Source, target: Path, text: str, jobs: Sequence[Written], drafts: Sequence[Sheet]) -> Spec:
+    """The file under its name, once it has been read as any spec is and says what was meant."""
+    with held_aside(target, text.encode()) as aside:
+        try:
+            spec = load(aside, source.final_provider)
+        except SpecTrouble as trouble:
+            raise SpecTrouble([_of_target(problem, aside, target) for problem in trouble.problems]) from None
+        for job, wanted, sheet in zip(spec.jobs, jobs, drafts, strict=True):
+            if (job.name, job.draft, job.request) != (wanted.name, wanted.draft, {**wanted.request, **wanted.extra}):
+                raise RuntimeError(f"the spec written for {wanted.name} reads as another request")
+            if tuple(seen(image) for image in job.images) != sheet.images:
+                raise UsageTrouble(f"a frame of {job.name} changed at this moment: nothing was written, promote again")
+        if not give_name(aside, target):
+            raise SpecTrouble([_exists(target, target)])
+    return replace(spec, path=target)
+
+
+def _of_target(problem: Problem, aside: Path, target: Path) -> Problem:
+    """A file that was not written has no lines to look at."""
+    spots = re.compile(re.escape(aside.as_posix()) + r"(:\d+:\d+)?")
+    message = spots.sub(lambda _: target.as_posix(), problem.message)
+    return replace(problem, place=Place(target.as_posix()), message=message)
+
+
+def document(made: Promoted) -> dict[str, Any]:
+    """The object of `promote --json`."""
+    jobs = [{"name": job.name, "key": job.key, "from": job.draft, "credits": job.credits} for job in made.spec.jobs]
+    usd = float(made.prices.usd(made.plan.credits))
+    totals = {"credits": made.plan.credits, "usd": usd, "unpriced": len(made.plan.unpriced)}
+    return {"spec": str(made.spec.path), "jobs": jobs, "totals": totals}
+
+
+def words(made: Promoted) -> list[str]:
+    """What it costs, what it is worth, and where to go on."""
+    lines = [show.plan_summary(made.plan, made.prices), *show.estimate_note(made.plan, made.prices, made.spec.provider)]
+    if again := sum(job.key == job.draft for job in made.spec.jobs):
+        lines.append(
+            f"{again} of them ask{'s' if again == 1 else ''} for the very clip of the draft: "
+            "--with FIELD=VALUE makes another one"
+        )
+    provider = f" --provider {made.source.final_provider}" if made.source.final_provider else ""
+    command = f"{shlex.quote(str(made.spec.path))}{provider}"
+    return [*lines, SEEDS, f"next: vidu-run plan {command}", f"then: vidu-run {command}"]
