@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vidu_run"
 
 FLOORS: list[tuple[str, list[str]]] = [
-    ("words", ["errors", "reply", "pace", "mp4", "price", "access", "providers.rules", "__init__"]),
-    ("things", ["job", "outcome", "files", "lock", "local.manner"]),
+    ("words", ["errors", "reply", "pace", "mp4", "price", "access", "tally", "sieve", "providers.rules", "__init__"]),
+    ("things", ["job", "outcome", "files", "lock", "meter", "screen", "local.manner"]),
     ("pure", ["key", "record", "spec.template", "spec.axes", "spec.words"]),
     ("changes", ["difference"]),
     ("plans", ["plan", "compare", "caution", "journal.port"]),
@@ -106,7 +106,7 @@ FLOORS: list[tuple[str, list[str]]] = [
         "joins",
         ["lighten", "recover", "generate", "carry", "state", "results", "verdict", "serve", "complete", "promote"],
     ),
-    ("batch", ["batch"]),
+    ("batch", ["batch", "watch"]),
     ("work", ["work"]),
     ("app", ["app"]),
     ("paper", ["paper"]),

@@ -89,6 +89,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 plan = make_plan(spec.jobs, _found(spec, journal, out, {}), wish.plan)
                 console.problems(spec.warnings({step.job.key for step in plan.to_buy}))
                 go = _confirmed(plan, spec, out, wish, console)
+                await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
                 with signals(stop, console.say):
                     incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]
                     incomplete += await _late(setting, reach, journal, stop, console)
@@ -115,6 +116,7 @@ async def fetch(out: Path, where: Where, console: Console) -> Ended:
                 with signals(stop, console.say):
                     await recover((), setting, reach, journal, stop, console)
                     plan = _without_submits(journal, out)
+                    await journal.announce(0, setting.limits)
                     incomplete = await act(plan, setting, reach, journal, stop, console)
             return ended(plan, setting, journal, stop, incomplete, console)
         finally:

@@ -130,11 +130,12 @@ class Batch:
             desk.stop.submits(Exit.INCOMPLETE, str(error))
             return False
         why = getattr(outcome, "why", "")
-        desk.tell(job.name, State.PLANNED if state is State.NOT_SENT else state, why or _task(outcome))
+        if state is State.NOT_SENT:
+            desk.gave_up(job.name, f"not sent: {why}")
+        else:
+            desk.tell(job.name, state, why or _task(outcome))
         if state is State.IN_DOUBT:
             slot.free_in(desk.doubt_counts(job.off_peak))
-        elif state is State.NOT_SENT:
-            desk.gave_up(job.name, f"not sent: {why}")
         self._check_seed(job, outcome)
         self._learn(job, "submit", desk.journal.record(job.key))
         if state is State.SUBMITTED and not desk.waits:

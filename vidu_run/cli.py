@@ -245,7 +245,8 @@ def plan(
 @_place
 @_json
 @click.option("--verify", is_flag=True, help="Read every delivered file again and compare its hash.")
-def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, **options: Any) -> int:
+@click.option("--watch", "watches", is_flag=True, help="Follow a run from another terminal, until it ends.")
+def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, watches: bool, **options: Any) -> int:
     """Where every job stands.
 
     From the state alone; also while a run goes on.
@@ -255,6 +256,13 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, *
     from vidu_run.folder import run_lives
 
     out = _folder(spec, state, options)
+    if watches:
+        from vidu_run.watch import watch
+
+        if verify:
+            raise UsageTrouble("--verify reads every file once: it does not go with --watch")
+        watch(out, as_json, Console())
+        return Exit.DONE
     with view.read(out) as journal:
         document = view.status_of(journal, out, run_lives(out), verify)
     console = Console()

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.cells import cell_len
-from rich.console import Console as Rich
-from rich.live import Live
 from rich.text import Text
 
 from vidu_run.errors import Place, Problem
+from vidu_run.meter import COLOURS, block, summary
+from vidu_run.screen import Screen, is_live
+from vidu_run.sieve import ENOUGH, Pulse, Sieve
+from vidu_run.tally import Tally
 
-COLOURS = {
-    "done": "green",
-    "ready": "cyan",
-    "submitted": "blue",
-    "planned": "bright_black",
-    "in_doubt": "magenta",
-    "failed": "red",
-    "rejected": "red",
-    "abandoned": "bright_black",
-    "stopping": "yellow",
-}
+SIGNALLED = 128
+"""From this exit code on a reason is a signal, which was told when it came."""
+
+Spent = tuple[int | None, int | None]
+Reasons = Sequence[tuple[int, str]]
+Clock = Callable[[], float]
 
 
 def clean(text: str) -> str:
@@ -35,22 +33,9 @@ def clean(text: str) -> str:
     return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
 
 
-class _Screen(Rich):
-    """Standard error; once nobody reads it any more it is silent, and the run goes on."""
-
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
-
-    def show(self, text: Text, end: str = "\n") -> None:
-        try:
-            self.print(text, end=end)
-        except OSError:
-            self.quiet = True
-
-
 class Console:
     def __init__(self) -> None:
-        self._screen = _Screen(stderr=True, highlight=False, soft_wrap=True)
+        self._screen = Screen()
 
     @property
     def interactive(self) -> bool:
@@ -88,8 +73,11 @@ class Console:
             if self._screen.is_terminal and (excerpt := sources.excerpt(problem.place, self._screen.width)):
                 self._screen.show(Text(excerpt, style="bright_black"))
 
-    def progress(self, states: Mapping[str, str]) -> Progress:
-        return Progress(self._screen, states)
+    def progress(
+        self, tally: Tally, jobs: int, spent: Callable[[], Spent], reasons: Callable[[], Reasons], clock: Clock
+    ) -> Progress:
+        """`jobs`: so many are to be acted on; see `Progress`."""
+        return Progress(self._screen, tally, jobs, spent, reasons, clock)
 
 
 class _Sources:
@@ -119,35 +107,90 @@ class _Sources:
 
 
 class Progress:
-    """Counts per state while a run goes on; a live line on a terminal, plain lines elsewhere."""
+    """What a run says as it goes: lines for its events, and the counts, in a block under them or now and then a line.
 
-    def __init__(self, screen: _Screen, states: Mapping[str, str]) -> None:
+    `jobs` are to be acted on; `spent` reads credits committed and charged; `reasons` are those for which the run sends
+    nothing more; `clock` is that of the tally.
+    """
+
+    def __init__(
+        self,
+        screen: Screen,
+        tally: Tally,
+        jobs: int,
+        spent: Callable[[], Spent],
+        reasons: Callable[[], Reasons],
+        clock: Clock,
+    ) -> None:
         self._screen = screen
-        self._states = dict(states)
-        self._begun = time.monotonic()
-        self._live = Live(get_renderable=self._render, console=screen, refresh_per_second=4, transient=True)
+        self._spent = spent
+        self._reasons = reasons
+        self._clock = clock
+        self.live = is_live(screen.file, os.environ)
+        self._stale = True
+        self._stopped = 0
+        self._tally = tally
+        self._sieve = Sieve(jobs, self.live)
+        found = tally.reckon(now := clock())
+        self._pulse = Pulse(now, found.finished, found.total)
+
+    def follow(self, tally: Tally, jobs: int) -> None:
+        """Go on with a new reckoning."""
+        self._tally = tally
+        self._sieve.jobs = jobs
+        self._stale = True
 
     def __enter__(self) -> Progress:
-        if self._screen.is_terminal:
-            self._live.start()
+        if self.live:
+            self._screen.pin(self._block)
         return self
 
+    def _block(self, width: int) -> list[Text]:
+        found = self._tally.reckon(self._clock())
+        error = found.error and (_flat(found.error[0]), _flat(found.error[1]))
+        return block(replace(found, error=error), width)
+
     def __exit__(self, *_: object) -> None:
-        if self._screen.is_terminal:
-            self._live.stop()
+        self._screen.unpin()
 
     def tell(self, name: str, state: str, text: str) -> None:
-        if name:
-            self._states[name] = state
-        line = Text(time.strftime("%H:%M:%S "), style="bright_black")
-        line.append(f"{state:<10}", style=COLOURS.get(state, ""))
-        line.append(clean(f" {name}  {text}".rstrip()))
-        self._screen.show(line)
+        """Something has happened to a job just now; without a name, to the run."""
+        self._stale = True
+        self._tally.hear(self._clock(), name, state, text)
+        self.show(time.time(), name, state, text)
 
-    def _render(self) -> Text:
-        line = Text()
-        for state, count in sorted(Counter(self._states.values()).items()):
-            line.append(f"{count} ", style="bold")
-            line.append(f"{state}   ", style=COLOURS.get(state, ""))
-        minutes, seconds = divmod(int(time.monotonic() - self._begun), 60)
-        return line.append(f"{minutes}:{seconds:02}", style="bright_black")
+    def show(self, at: float, name: str, state: str, text: str) -> None:
+        """The line of an event, if it is worth one; `at` is a Unix second."""
+        text = _flat(text)
+        if self._sieve.passes(state, text):
+            self._line(at, state, f"{_flat(name)}  {text}".strip())
+        elif self._sieve.enough():
+            self._line(at, "note", ENOUGH)
+
+    def tick(self) -> None:
+        """About once a second: what changes with time alone, and what the journal knows better."""
+        reasons = self._reasons()
+        self._tally.stopping = bool(reasons)
+        for code, why in reasons[self._stopped :]:
+            if code < SIGNALLED:
+                self._line(time.time(), "stopping", f"{_flat(why)}; nothing new is sent")
+        self._stopped = len(reasons)
+        if self._stale:
+            self._stale = False
+            self._tally.committed, self._tally.charged = self._spent()
+        if self.live:
+            self._screen.refresh()
+            return
+        found = self._tally.reckon(now := self._clock())
+        if self._pulse.due(now, found.finished, found.total):
+            self._line(time.time(), "counts", summary(found))
+
+    def _line(self, at: float, state: str, text: str) -> None:
+        line = Text(time.strftime("%H:%M:%S ", time.localtime(at)), style="bright_black")
+        line.append(f"{state.replace('_', ' '):<10}", style=COLOURS.get(state, ""))
+        self._screen.show(line.append(f" {text}"))
+
+
+def _flat(text: str) -> str:
+    """One line of it, cleaned."""
+    return " ".join(clean(text).split())

@@ -74,6 +74,7 @@ class Slots:
         self._limit = limit
         self._used = 0
         self._lost = 0
+        self._held = 0
         self._freed = asyncio.Event()
 
     async def take(self, stop: Stop) -> Slot:
@@ -95,6 +96,19 @@ class Slots:
     def halve(self) -> None:
         """The account is full: half as many tasks at once for the rest of this run, but one at least."""
         self._limit = max(1, self._limit // 2)
+
+    @property
+    def open(self) -> int:
+        """So many at once, without the places of tasks in doubt and of those that are waited for no longer."""
+        return max(1, self._limit - self._held - self._lost)
+
+    def _free_in(self, seconds: float) -> None:
+        self._held += 1
+        asyncio.get_running_loop().call_later(max(0.0, seconds), self._free_held)
+
+    def _free_held(self) -> None:
+        self._held -= 1
+        self._free()
 
     def _free(self) -> None:
         self._used -= 1
@@ -121,7 +135,7 @@ class Slot:
 
     def free_in(self, seconds: float) -> None:
         self._kept = True
-        asyncio.get_running_loop().call_later(max(0.0, seconds), self._slots._free)
+        self._slots._free_in(seconds)
 
     def lose(self) -> None:
         """Its task is still at the API and this run waits for it no longer."""
@@ -197,6 +211,7 @@ class Desk:
             self.tell("", "note", text)
 
     def gave_up(self, name: str, why: str) -> None:
+        self.tell(name, "left", why)
         self.incomplete.append(f"{name}: {why}")
 
     def doubt_counts(self, off_peak: bool) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,9 @@ from typing import Any
 from vidu_run import results, show, view
 from vidu_run.api.client import Api, ApiTrouble
 from vidu_run.batch import Batch
-from vidu_run.console import Console
+from vidu_run.console import Console, Progress, Spent
 from vidu_run.desk import Desk, Stop, Stopped
-from vidu_run.errors import Exit, SpecTrouble, exit_order
+from vidu_run.errors import Exit, SpecTrouble, StorageTrouble, exit_order
 from vidu_run.job import Job, Key
 from vidu_run.journal.port import Limits, Sheet
 from vidu_run.journal.sqlite import SqliteJournal
@@ -26,15 +28,18 @@ from vidu_run.recover import Sought, reconcile
 from vidu_run.report.data import public_state
 from vidu_run.session import Reach
 from vidu_run.state import present
+from vidu_run.tally import Kind, Part, Tally, kind_of
 
 SHOWN = {
     Action.SUBMIT: State.PLANNED,
     Action.WAIT: State.SUBMITTED,
     Action.FETCH: State.READY,
     Action.ASK: State.IN_DOUBT,
-    Action.SKIP: State.DONE,
 }
-"""As what a job is counted on the screen before its step was taken."""
+"""As what a job is counted on the screen before its step was taken; one that is skipped, as what it is."""
+
+TICK = 0.5
+"""Seconds between two looks at the clock for the screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,13 @@ async def act(
     limits = setting.limits
     if setting.asks_limit and plan.to_buy and reach.service.provider.routes.credits is not None:
         limits = await _room(api, limits, len(at_api), console)
-    with console.progress({step.job.name: str(SHOWN[step.action]) for step in plan.steps}) as progress:
+    tally = _tally(plan, records, journal, limits)
+    jobs = len({*(step.job.key for step in plan.to_buy), *(record.key for record in at_api), *fetch})
+
+    def spent() -> Spent:
+        return journal.committed(), journal.charged()
+
+    with console.progress(tally, jobs, spent, lambda: stop.reasons, time.monotonic) as progress:
         desk = Desk(
             journal=journal,
             api=api,
@@ -138,13 +149,42 @@ async def act(
             tell=progress.tell,
             stop=stop,
         )
-        await Batch(desk, journal.all_sheets()).run(
-            buy=[step.job for step in plan.to_buy],
-            look=at_api,
-            fetch=_soonest_first(list(fetch.values())),
-            hold=[record for record in records.values() if record.state is State.IN_DOUBT],
-        )
+        ticking = asyncio.create_task(_tick(progress, tally, desk))
+        try:
+            await Batch(desk, journal.all_sheets()).run(
+                buy=[step.job for step in plan.to_buy],
+                look=at_api,
+                fetch=_soonest_first(list(fetch.values())),
+                hold=[record for record in records.values() if record.state is State.IN_DOUBT],
+            )
+        finally:
+            ticking.cancel()
     return desk.incomplete
+
+
+def _tally(plan: Plan, records: Mapping[Key, Record], journal: SqliteJournal, limits: Limits) -> Tally:
+    """The jobs of the plan as they stand, on the monotonic clock."""
+    now, clock = time.monotonic(), time.time()
+    past: dict[Kind, list[float]] = {}
+    for request, seconds in journal.took():
+        past.setdefault(kind_of(request), []).append(seconds)
+    tally = Tally(now, (limits.slots, limits.off_peak_slots), past)
+    for step in plan.steps:
+        record = records.get(step.job.key)
+        state = public_state(record, run_lives=True) if step.action is Action.SKIP else SHOWN[step.action]
+        at = record.accepted_at if record and step.action is Action.WAIT else None
+        since = None if at is None else now - max(0.0, clock - at)
+        tally.put(step.job.name, Part(state, kind_of(step.job.request), step.action is Action.SUBMIT, since))
+    return tally
+
+
+async def _tick(progress: Progress, tally: Tally, desk: Desk) -> None:
+    with suppress(StorageTrouble):
+        while True:
+            tally.slots = (desk.slots.open, desk.off_peak_slots.open)
+            tally.offline = desk.gate.shut
+            progress.tick()
+            await asyncio.sleep(TICK)
 
 
 async def _room(api: Api, limits: Limits, ours: int, console: Console) -> Limits:

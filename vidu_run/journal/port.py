@@ -78,6 +78,44 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A job of the present spec, in short. `request`: of its fields those that say how long a clip may take."""
+
+    key: Key
+    name: str
+    credits: int | None
+    request: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What the run of this epoch told when it began: how many jobs it is to submit, how many at once, when."""
+
+    jobs: int
+    slots: int
+    off_peak_slots: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """How far an attempt has come; times are Unix seconds."""
+
+    key: Key
+    state: State
+    posted_at: float
+    accepted_at: float | None
+    finished_at: float | None
+    error: str | None
+    file: str | None
+
+    @property
+    def changed_at(self) -> float:
+        """The latest time that is known of it; that of a download is not."""
+        return self.finished_at or self.accepted_at or self.posted_at
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """A delivered file that belongs under another name now. Paths are relative to the output folder."""
 

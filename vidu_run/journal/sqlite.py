@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from vidu_run.errors import StorageTrouble
 from vidu_run.job import Frame, Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import intend
-from vidu_run.journal.port import Attempt, Delivered, Limits, Move, Sheet
+from vidu_run.journal.port import Asked, Attempt, Delivered, Going, Limits, Move, Progressed, Sheet
 from vidu_run.journal.writer import Writer
 from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Rejected, Throttled
 from vidu_run.record import ARROWS, BILLED, ENDED, Record, State, ledger_record
@@ -30,8 +31,14 @@ PLANT = """
         request = excluded.request, images = excluded.images, credits = excluded.credits,
         draft = excluded.draft
 """
+RUN = "run"
+"""The fact that says what the latest run is to do, after its epoch."""
+
 MOVED_ASIDE = "moves_set_aside"
 """The fact that every file on the list of moves has left its old name."""
+
+PACING = ("model", "resolution", "duration", "off_peak")
+"""What of a request says how long its clip takes."""
 
 MOST_PAST = 500
 """Clips whose durations are looked at."""
@@ -120,9 +127,46 @@ class ReadJournal:
         spent = self._one(
             f"SELECT total(coalesce(charged, estimated, 0)) AS sum FROM attempts WHERE state IN ({states})"
         )
-        own = {row["key"] for row in self._all("SELECT DISTINCT key FROM attempts")}
-        before = (line.get("credits") or 0 for key, line in self.ledger().items() if key not in own)
+        lines = self.ledger()
+        own = {row["key"] for row in self._all("SELECT DISTINCT key FROM attempts")} if lines else set()
+        before = (line.get("credits") or 0 for key, line in lines.items() if key not in own)
         return int(spent["sum"] if spent else 0) + sum(before)
+
+    def charged(self) -> int | None:
+        """Credits the API said it took, over all attempts; None where it never said."""
+        row = self._one("SELECT sum(charged) AS sum FROM attempts")
+        return None if row is None or row["sum"] is None else int(row["sum"])
+
+    def started(self) -> str:
+        """Another text for every run, and once more when it has told what it is to do."""
+        return f"{self.meta('epoch')} {self.meta(RUN)}"
+
+    def going(self) -> Going | None:
+        """What the latest run told of itself; None where it has not come to that."""
+        epoch, _, told = (self.meta(RUN) or "").partition(" ")
+        if not told or epoch != self.meta("epoch"):
+            return None
+        with self._sound():
+            return Going(**json.loads(told))
+
+    def jobs(self) -> list[Asked]:
+        """The jobs of the present spec in its order, without what a look at the pace does not need."""
+        fields = ", ".join(f"json_extract(request, '$.{name}') AS {name}" for name in PACING)
+        rows = self._all(f"SELECT key, name, credits, {fields} FROM jobs WHERE position IS NOT NULL ORDER BY position")
+        return [Asked(Key(r["key"]), r["name"], r["credits"], {name: r[name] for name in PACING}) for r in rows]
+
+    def progress(self) -> list[Progressed]:
+        """The attempts that count, the oldest first."""
+        rows = self._all(
+            "SELECT key, state, posted_at, accepted_at, finished_at, error, file FROM attempts"
+            " WHERE state != 'not_sent' ORDER BY id"
+        )
+        with self._sound():
+            return [Progressed(Key(row[0]), State(row[1]), *row[2:]) for row in rows]
+
+    def listed(self) -> set[Key]:
+        """Jobs that the ledger says were delivered elsewhere."""
+        return {Key(row["key"]) for row in self._all("SELECT key FROM ledger")}
 
     def knows(self, task_id: str) -> bool:
         return self._one("SELECT 1 FROM attempts WHERE task_id = ?", task_id) is not None
@@ -194,6 +238,11 @@ class SqliteJournal(ReadJournal):
 
     async def remember(self, facts: Mapping[str, str]) -> None:
         await self._writer.do(lambda db: _remember(db, facts))
+
+    async def announce(self, jobs: int, limits: Limits) -> None:
+        """Tell whoever watches what this run is to do: that is nowhere else, since `--limit` is no part of the spec."""
+        going = Going(jobs, limits.slots, limits.off_peak_slots, self._clock())
+        await self.remember({RUN: f"{self.epoch} {json.dumps(asdict(going))}"})
 
     async def plant(self, jobs: Sequence[Job]) -> None:
         rows = [_job_row(position, job) for position, job in enumerate(jobs)]
