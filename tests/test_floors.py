@@ -102,6 +102,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     ),
     ("session", ["session"]),
     ("looks", ["view"]),
+    ("past", ["drafts"]),
     (
         "joins",
         ["lighten", "recover", "generate", "carry", "state", "results", "verdict", "serve", "complete", "promote"],

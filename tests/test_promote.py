@@ -318,7 +318,7 @@ def test_picks_may_come_through_standard_input(drafts: Folder) -> None:
 def test_every_reason_against_it_is_told_at_once_and_nothing_is_written(drafts: Folder) -> None:
     sheets, _ = state(drafts)
     known = [{"key": sheets[name].key, "name": name, "stars": 5} for name in sheets]
-    write_picks(drafts, [*known, {"key": "ab" * 32, "name": "somebody else's", "stars": 1}])
+    write_picks(drafts, known)
     drafts.frame("a.png", "red")
     (drafts.path / "frames/b.png").unlink()
     drafts.write("mine", "jobs.final.yaml")
@@ -333,11 +333,27 @@ def test_every_reason_against_it_is_told_at_once_and_nothing_is_written(drafts: 
         f"frames/b.png: does not exist; as it was it is kept in out/jobs.local/frames/{b};"
         " job take-7 (and 3 more like it)",
         "jobs.final.yaml: is there already and is never overwritten: give another --to FILE",
-        "jobs.picks.yaml: out/jobs.local knows no such job: the pick is of another state or spec; job somebody else's",
         "jobs.yaml: the seed it was made with is not known: give one with --with seed=N; job later",
     ]
     assert listing(drafts) == before
     assert (drafts.path / "jobs.final.yaml").read_text() == "mine"
+
+
+def test_picks_of_another_state_are_left_out_and_told_of(drafts: Folder) -> None:
+    sheets, _ = state(drafts)
+    theirs = {"key": "ab" * 32, "name": "somebody else's", "stars": 1}
+    write_picks(drafts, [{"key": sheets["take-7"].key, "name": "take-7", "stars": 5}, theirs])
+    done = promote(drafts, "--with", "seed=3")
+    assert done.code == 0
+    assert "1 pick is of a job that out/jobs.local does not know: left out" in done.err
+    assert list(final_jobs(drafts)) == ["take-7"]
+
+    write_picks(drafts, [theirs])
+    refused = promote(drafts, "--to", "other.yaml")
+    said = (
+        "jobs.picks.yaml: out/jobs.local knows no such job: the pick is of another state or spec; job somebody else's"
+    )
+    assert (refused.code, refused.err.splitlines()) == (2, [said])
 
 
 def test_a_job_that_was_never_bought_is_promoted_with_a_seed_of_the_user_s(drafts: Folder) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from vidu_run import show
 from vidu_run.choice import Choice, check_changes, chosen, named
 from vidu_run.difference import seen
+from vidu_run.drafts import SEEDS
 from vidu_run.errors import Place, Problem, SpecTrouble, UsageTrouble
 from vidu_run.files import give_name, held_aside
 from vidu_run.frames import BadFrame, inside, measure
@@ -40,7 +41,6 @@ KEPT = ("concurrency", "off_peak_concurrency", "timing", "shrink")
 """Settings of the drafts' spec that the new one has too. A budget is a decision of its own."""
 
 FINAL = re.compile(r"(?P<stem>.*\.final)(?P<number>[0-9]*)", re.DOTALL)
-SEEDS = "the same seed with another model, resolution or length does not give the same video: each is a new take"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ class Promoted:
     plan: Plan
     prices: Prices
     source: Source
+    strangers: int = 0
+    """Picks of jobs that the state does not know: of the rehearsal, where the paid clips are promoted."""
 
 
 def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: str, choice: Choice) -> Promoted:
@@ -82,14 +84,14 @@ def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: s
     check_changes(choice.changes, known, drafts)
     records = {record.key: record for record in journal.records()}
     jobs = [_job(sheet, name, records.get(sheet.key), choice, known) for sheet, name in named(drafts)]
-    problems = [*_taken(target, source.spec), *(_stranger(pick, source, told) for pick in strangers)]
+    problems = [*_taken(target, source.spec), *(_stranger(pick, source, told) for pick in strangers if not drafts)]
     problems += [problem for job in jobs for problem in _unwritable(job, choice, source)]
     problems += _changed_frames(drafts, source)
     if problems:
         raise SpecTrouble(fold(problems))
     head |= {"max_jobs": len(jobs)} if len(jobs) > MAX_JOBS else {}
     spec = _written(source, target, spec_text(_remarks(source), head, jobs), jobs, drafts)
-    return Promoted(spec, make_plan(spec.jobs, Found({}), Wish()), prices(spec.provider), source)
+    return Promoted(spec, make_plan(spec.jobs, Found({}), Wish()), prices(spec.provider), source, len(strangers))
 
 
 def final_file(spec: Path) -> Path:
@@ -244,6 +246,11 @@ def words(made: Promoted) -> list[str]:
         lines.append(
             f"{again} of them ask{'s' if again == 1 else ''} for the very clip of the draft: "
             "--with FIELD=VALUE makes another one"
+        )
+    if made.strangers:
+        lines.append(
+            f"{made.strangers} pick{' is of a job' if made.strangers == 1 else 's are of jobs'} that {made.source.out} "
+            "does not know: left out"
         )
     provider = f" --provider {made.source.final_provider}" if made.source.final_provider else ""
     command = f"{shlex.quote(str(made.spec.path))}{provider}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run import __version__, ledger
+from vidu_run.drafts import SEEDS, Draft, drafts
 from vidu_run.errors import StorageTrouble
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
@@ -59,7 +60,9 @@ class Held:
     made: Mapping[Key, Effective]
     prices: Prices
     picks: Picks
+    drafts: Mapping[Key, Draft]
     notes: tuple[str, ...]
+    link_hours: int | None
     run_lives: bool
 
     @property
@@ -87,7 +90,9 @@ def hold(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Held
         made={sheet.key: effective(rules, sheet.request) for sheet in sheets},
         prices=prices(rules),
         picks=picks,
+        drafts=drafts(out, sheets),
         notes=tuple(note for note in (journal.meta("notes") or "").split("\n") if note)[:PROVIDER_NOTES],
+        link_hours=rules.limits.link_lifetime_hours,
         run_lives=run_lives,
     )
 
@@ -130,7 +135,8 @@ def write_page(held: Held) -> Path:
         "promote": f"vidu-run promote {held.target}",
     }
     hints = {state: text.replace("SPEC", held.target) for state, text in HINTS.items()}
-    seen = Seen(pictures, held.made, hints, held.history)
+    told = {key: draft.told(pictures.get(draft.file)) for key, draft in held.drafts.items()}
+    seen = Seen(pictures, held.made, hints, held.history, told)
     write(page_document(document, held.sheets, held.records, seen, facts), held.out / PAGE)
     return held.out / PAGE
 
@@ -156,11 +162,39 @@ def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:
 
 
 def _notes(held: Held) -> list[str]:
-    notes = list(held.notes)
+    notes = [*held.notes, *_promoted(held), *_expiring(held), *_other_seeds(held)]
     earlier = held.out / "videos" / "earlier"
     if earlier.is_dir() and (count := sum(1 for _ in earlier.rglob("*.mp4"))):
         notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
     return notes
+
+
+def _promoted(held: Held) -> list[str]:
+    return [f"Promoted from drafts: {SEEDS}."] if any(sheet.draft for sheet in held.sheets) else []
+
+
+def _expiring(held: Held) -> list[str]:
+    """Of what is paid for and not here yet."""
+    ready = [record.finished_at for record in held.records.values() if record.state is State.READY]
+    ended = min((moment for moment in ready if moment is not None), default=None)
+    if not ready:
+        return []
+    clips = f"{len(ready)} finished clip{' is' if len(ready) == 1 else 's are'} not here yet"
+    if ended is None or held.link_hours is None:
+        return [f"{clips}: `vidu-run fetch` brings what is there."]
+    until = time.strftime("%d %b, %H:%M UTC", time.gmtime(ended + held.link_hours * 3600)).removeprefix("0")
+    return [
+        f"{clips}, and their links expire {held.link_hours} h after the end, the first on {until}: `vidu-run fetch`."
+    ]
+
+
+def _other_seeds(held: Held) -> list[str]:
+    """The API says which seed it took; where that is not the one that was asked for, a sweep of seeds is none."""
+    asked = ((sheet.request.get("seed"), held.records.get(sheet.key)) for sheet in held.sheets)
+    other = sum(bool(seed and record and record.seed and record.seed != seed) for seed, record in asked)
+    if not other:
+        return []
+    return [f"The API used another seed than the one asked for in {other} job{'' if other == 1 else 's'}."]
 
 
 def _pictures(held: Held) -> dict[str, str]:
@@ -177,6 +211,9 @@ def _pictures(held: Held) -> dict[str, str]:
             if stored:
                 target = out / POSTERS / f"{Path(stored).stem[:24]}.webp"
                 wanted[stored] = (frame_thumbnail, out / "frames" / stored, target)
+    for draft in held.drafts.values():
+        target = out / POSTERS / f"{draft.sha256[:24]}.webp"
+        wanted[draft.file] = (make_poster, out / draft.file, target)
     with ThreadPoolExecutor(2) as pool:
         made = pool.map(lambda item: item[2].exists() or item[0](item[1], item[2]), wanted.values())
         return {name: f"{POSTERS}/{item[2].name}" for (name, item), ok in zip(wanted.items(), made, strict=True) if ok}

@@ -1,0 +1,73 @@
+"""The clips that promoted jobs came from, found in the output folders beside this one. It looks, and changes nothing;
+a folder that cannot be read has none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidu_run.errors import StorageTrouble, UsageTrouble
+from vidu_run.job import Key
+from vidu_run.journal.port import Sheet
+from vidu_run.providers.pricing import effective
+from vidu_run.providers.rules import Effective
+from vidu_run.record import State
+from vidu_run.spec.load import LOCAL, choose_provider
+from vidu_run.view import read
+
+SEEDS = "the same seed with another model, resolution or length does not give the same video: each is a new take"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A delivered clip of another output folder. `file` is relative to the folder that asks; `sha256` of its bytes."""
+
+    sheet: Sheet
+    made: Effective
+    file: str
+    sha256: str
+    seed: int | None
+
+    def told(self, poster: str | None) -> dict[str, Any]:
+        """What the page says of it."""
+        return {
+            "name": self.sheet.name,
+            "model": self.made.model,
+            "resolution": self.made.resolution,
+            "duration": self.made.seconds,
+            "seed": self.seed,
+            "credits": self.sheet.credits,
+            "prompt": self.sheet.request.get("prompt"),
+            "file": self.file,
+            "poster": poster,
+        }
+
+
+def drafts(out: Path, sheets: Sequence[Sheet]) -> dict[Key, Draft]:
+    """By the key of the job that was promoted, for those whose draft's video is still there."""
+    wanted = {sheet.draft for sheet in sheets if sheet.draft is not None}
+    found: dict[Key, Draft] = {}
+    for folder in sorted(out.resolve().parent.iterdir()) if wanted else ():
+        if folder != out.resolve() and (folder / "state.db").is_file():
+            found |= dict(_of(folder, wanted - found.keys(), os.path.relpath(folder, out.resolve())))
+    return {sheet.key: found[sheet.draft] for sheet in sheets if sheet.draft in found}
+
+
+def _of(folder: Path, wanted: set[Key], way: str) -> Iterator[tuple[Key, Draft]]:
+    try:
+        with read(folder) as journal:
+            rules = choose_provider(journal.meta("rules") or LOCAL, journal.meta("provider") or LOCAL)
+            records = {record.key: record for record in journal.records(wanted)}
+            sheets = [sheet for sheet in journal.all_sheets() if sheet.key in records]
+    except (StorageTrouble, UsageTrouble):
+        return
+    for sheet in sheets:
+        record = records[sheet.key]
+        if record.state is State.DONE and record.file and record.sha256 and (folder / record.file).is_file():
+            made = effective(rules, sheet.request)
+            seed = record.seed or sheet.request.get("seed") or None
+            yield sheet.key, Draft(sheet, made, f"{way}/{record.file}", record.sha256, seed)
