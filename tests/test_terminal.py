@@ -443,7 +443,7 @@ def test_a_watch_of_an_ended_run_says_so_and_one_without_a_spec_is_bad_usage(
 
 def test_ctrl_c_ends_a_watch_quietly_and_the_run_goes_on(folder: Folder, server: FaultServer) -> None:
     folder.sweep(4, extra="concurrency: 1\n")
-    server.task_seconds = 0.6
+    server.task_seconds = 1.5
     running = folder.start(*run_words(server), "--json")
     server.wait_for_post()
     watch = Terminal(folder, ["status", "jobs.yaml", "--watch"], 100)
