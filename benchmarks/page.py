@@ -85,12 +85,19 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+def is_ours(process: Path) -> bool:
+    """Whether this program is among the ancestors of a process."""
+    while process.name not in ("0", "1", str(os.getpid())):
+        process = process.parent / (process / "stat").read_text().rpartition(")")[2].split()[1]
+    return process.name == str(os.getpid())
+
+
 def renderer_memory() -> float:
-    """Megabytes of the largest renderer, pages that it shares counted in parts."""
+    """Megabytes of our largest renderer, pages that it shares counted in parts."""
     largest = 0.0
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"--type=renderer" in (process / "cmdline").read_bytes():
+            if b"--type=renderer" in (process / "cmdline").read_bytes() and is_ours(process):
                 rollup = (process / "smaps_rollup").read_text()
                 largest = max(largest, int(rollup.split("Pss:")[1].split()[0]) / 1024)
         except OSError:

@@ -14,7 +14,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -264,6 +265,19 @@ class Terminal:
     def resize(self, width: int) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The command stands still, and all that it wrote so far has been read."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            while select.select([self.master], [], [], 0.2)[0]:
+                data = os.read(self.master, 65536)
+                self.bytes += data
+                self.screen.feed(data)
+            yield
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
+
     def read(self, until: Callable[[str], bool] = lambda text: False, seconds: float = 40) -> None:
         """To the end of the command, or until the screen shows it."""
         deadline = time.time() + seconds
@@ -318,12 +332,14 @@ def test_a_resize_leaves_no_rubbish_behind(folder: Folder, server: FaultServer) 
     server.task_seconds = 0.5
     terminal = Terminal(folder, run_words(server), 120)
     terminal.read(lambda text: "1 of 4 done" in text)
-    terminal.resize(40)
-    terminal.screen.resize(40)
+    with terminal.held():
+        terminal.resize(40)
+        terminal.screen.resize(40)
     terminal.read(lambda text: "2 of 4 done" in text)
     assert terminal.screen.text.count("of 4 done") == 1
-    terminal.resize(100)
-    terminal.screen.width = 100
+    with terminal.held():
+        terminal.resize(100)
+        terminal.screen.width = 100
     terminal.read()
     assert not set("━─") & set(terminal.screen.text)
     assert "of 4 done" not in terminal.screen.text
