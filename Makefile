@@ -26,9 +26,10 @@ contract: .venv/test
 	$(BIN)/pip install --quiet --disable-pip-version-check schemathesis
 	cd tests && ../$(BIN)/python contract.py
 
-# CPU and memory of large specs, beside a bare loop in the same run.
+# CPU and memory of large specs beside a bare loop, and of large pages (needs Chromium) beside a bare one.
 bench: .venv/test
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/page.py
 
 # Long, needs strace: breaks every sync, rename and send of a run, one at a time, and audits what is left.
 # CALLS=fdatasync,rename for some of them, EVERY=--every for each error of the disk both once and for good.
