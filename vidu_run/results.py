@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ POSTERS = "posters"
 
 PROVIDER_NOTES = 3
 """Of what a provider's data has to say, the first of which concern every user; the others stand in the documents."""
+
+MODEL = re.compile(r"vidu[a-z]*[0-9][a-z0-9.-]*[a-z0-9]|vidu[a-z]*[0-9]")
 
 HINTS = {
     "in_doubt": "A submission left and its answer was lost. Look for it in the provider's console, then record your "
@@ -91,7 +94,7 @@ def hold(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Held
         prices=prices(rules),
         picks=picks,
         drafts=drafts(out, sheets),
-        notes=tuple(note for note in (journal.meta("notes") or "").split("\n") if note)[:PROVIDER_NOTES],
+        notes=tuple(note for note in (journal.meta("notes") or "").split("\n") if note),
         link_hours=rules.limits.link_lifetime_hours,
         run_lives=run_lives,
     )
@@ -162,11 +165,21 @@ def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:
 
 
 def _notes(held: Held) -> list[str]:
-    notes = [*held.notes, *_promoted(held), *_expiring(held), *_other_seeds(held)]
+    notes = [*_expiring(held), *_other_seeds(held), *_promoted(held), *_of_provider(held)]
     earlier = held.out / "videos" / "earlier"
     if earlier.is_dir() and (count := sum(1 for _ in earlier.rglob("*.mp4"))):
         notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
     return notes
+
+
+def _of_provider(held: Held) -> list[str]:
+    """Without what concerns a model, or a family of them, that no job uses."""
+    models = {made.model for made in held.made.values()}
+
+    def concerns(note: str) -> bool:
+        return all(any(model.startswith(name) for model in models) for name in MODEL.findall(note))
+
+    return [note for note in held.notes if concerns(note)][:PROVIDER_NOTES]
 
 
 def _promoted(held: Held) -> list[str]:
@@ -176,16 +189,14 @@ def _promoted(held: Held) -> list[str]:
 def _expiring(held: Held) -> list[str]:
     """Of what is paid for and not here yet."""
     ready = [record.finished_at for record in held.records.values() if record.state is State.READY]
-    ended = min((moment for moment in ready if moment is not None), default=None)
     if not ready:
         return []
     clips = f"{len(ready)} finished clip{' is' if len(ready) == 1 else 's are'} not here yet"
-    if ended is None or held.link_hours is None:
-        return [f"{clips}: `vidu-run fetch` brings what is there."]
-    until = time.strftime("%d %b, %H:%M UTC", time.gmtime(ended + held.link_hours * 3600)).removeprefix("0")
-    return [
-        f"{clips}, and their links expire {held.link_hours} h after the end, the first on {until}: `vidu-run fetch`."
-    ]
+    ended = min((moment for moment in ready if moment is not None), default=None)
+    if ended is not None and held.link_hours is not None:
+        until = time.strftime("%d %b, %H:%M UTC", time.gmtime(ended + held.link_hours * 3600)).removeprefix("0")
+        clips += f"; their links expire {held.link_hours} h after the end, the first on {until}"
+    return [f"{clips}: vidu-run fetch {held.target}"]
 
 
 def _other_seeds(held: Held) -> list[str]:
