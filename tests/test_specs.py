@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from vidu_run.errors import SpecTrouble
+from vidu_run.key import key_of
 from vidu_run.spec.load import Spec, load
 
 SPECS = Path(__file__).parent / "specs"
@@ -54,6 +55,15 @@ def test_a_valid_spec_makes_the_jobs_expected(name: str, stage: Path, monkeypatc
     jobs = loaded(stage, "valid", name, monkeypatch).jobs
     listing = [f"{job.name} {json.dumps(job.request, ensure_ascii=False)}" for job in jobs]
     assert listing == expected("valid", name)
+
+
+@pytest.mark.parametrize("name", cases("valid"))
+def test_a_job_s_key_is_that_of_its_request_and_its_frames(
+    name: str, stage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spec's keys are put together from fields that jobs share; the recipe is that of a request by itself."""
+    spec = loaded(stage, "valid", name, monkeypatch)
+    assert [job.key for job in spec.jobs] == [key_of(spec.provider.name, job.request, job.images) for job in spec.jobs]
 
 
 @pytest.mark.parametrize("name", cases("invalid"))
