@@ -55,7 +55,7 @@ const focus = {
     const alone = this.clips.length === 1;
     const order = shownClips();
     const place = order.indexOf(clip.final ?? clip);
-    this.dialog.replaceChildren(
+    const parts = [
       el(
         "header",
         null,
@@ -71,7 +71,8 @@ const focus = {
       el("div", { class: "room", "data-clips": String(this.clips.length) }, this.clips.map((each) => this.figure(each, alone))),
       this.clips.some((each) => each.file) ? el("div", { class: "strip" }, end(clip.first, "First frame", clip), this.bar, end(this.clips.at(-1).last, "Last frame", clip)) : null,
       alone ? this.words(clip) : this.differences(),
-    );
+    ];
+    this.dialog.replaceChildren(...parts.filter(Boolean));
     this.bar.show();
   },
 

@@ -45,7 +45,7 @@ function gone(line) {
 function layOut() {
   const width = sheet.clientWidth;
   sheet.className = `sheet ${settings.view}`;
-  sheet.style.setProperty("--aspect", page.aspect);
+  document.documentElement.style.setProperty("--aspect", page.aspect);
   lines.set(settings.view === "grid" ? gridLines(shown, width) : listLines(shown, width));
 }
 
@@ -306,16 +306,17 @@ function openPicks() {
   const all = picks.all();
   const tally = [5, 4, 3, 2, 1].map((number) => [stars(number), all.filter((pick) => pick.stars === number).length]).filter(([, many]) => many);
   const out = all.filter((pick) => pick.stars === REJECTED).length;
-  dialog.replaceChildren(
+  const parts = [
     el("header", null, el("h2", { id: "picks-title" }, "Picks"), button("Close", { class: "tool close", click: () => dialog.close() }, icon("cross"))),
-    all.length ? el("ul", { class: "sums" }, tally.map(([mark, many]) => el("li", null, mark, " ", el("b", null, String(many)))), out ? el("li", null, "rejected ", el("b", null, String(out))) : null) : el("p", null, "Nothing is picked yet: point at a clip and press 1 to 5, or X to reject it."),
+    all.length ? el("ul", { class: "sums" }, tally.map(([mark, many]) => el("li", null, mark, " ", el("b", null, String(many)))), out ? el("li", { class: "refused" }, "rejected ", el("b", null, String(out))) : null) : el("p", null, "Nothing is picked yet: point at a clip and press 1 to 5, or X to reject it."),
     picks.kept ? null : el("p", { class: "error" }, "This browser keeps nothing between visits: export before you close the page."),
     el("p", null, picks.edits.size ? `${count(picks.edits.size, "change")} of yours ${picks.edits.size === 1 ? "is" : "are"} not in ${name} yet. They are kept in this browser.` : all.length ? `All of it stands in ${name} already.` : ""),
     el("div", { class: "row" }, button(`Download ${name}`, { class: "strong", click: download }, `Download ${name}`), button("Copy as text", { class: "plain", click: clipboard }, "Copy as text"), picks.edits.size ? button("Forget my changes", { class: "plain", click: () => (picks.forget(), drawTally(), refresh(), openPicks()) }, "Forget my changes") : null),
     told,
     el("p", null, "Beside the spec and in git, the file is read by ", el("code", null, "report"), " and ", el("code", null, "promote"), ", which writes the next spec:"),
     command(page.promote),
-  );
+  ];
+  dialog.replaceChildren(...parts.filter(Boolean));
   if (!dialog.open) dialog.showModal();
 }
 

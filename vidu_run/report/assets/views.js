@@ -11,9 +11,12 @@ const ABSENT = {
   done: "The file is not in this folder",
 };
 
-const HEAD = 76;
-const CAPTION = 40;
+const HEAD = 64;
 const GAP = 16;
+const touch = matchMedia("(hover: none)");
+
+/* A finger needs larger stars: where they do not fit beside a clip's label they stand below it. */
+const captionHeight = (cell) => (touch.matches && cell < 300 ? 68 : 40);
 const DRAFTS = "draft and final";
 
 /* Which clips: a state, a label for each axis, a model, a verdict, words, or a group of failures. */
@@ -102,7 +105,7 @@ function gridLines(shown, width) {
   const { rows, columns } = arranged(shown);
   const across = chosenColumns() === "" ? fitting(width, settings.size) : balanced(columns, width);
   const cell = Math.min((width - (across - 1) * GAP) / across, Math.max(settings.size * 1.4, Math.min(width, 160)));
-  const height = Math.round(cell / page.aspect) + CAPTION + GAP;
+  const height = Math.round(cell / page.aspect) + captionHeight(cell) + GAP;
   const lines = [];
   for (const row of rows) {
     if (row.labels.length) lines.push({ head: row, height: HEAD });
@@ -111,7 +114,7 @@ function gridLines(shown, width) {
   return lines;
 }
 
-const listLines = (shown, width) => shown.map((clip) => ({ item: clip, height: width < 720 ? 148 : 92 }));
+const listLines = (shown, width) => shown.map((clip) => ({ item: clip, height: width < 720 ? 132 : 92 }));
 
 const ORDERS = {
   spec: ["order of the spec", () => 0],
@@ -144,7 +147,7 @@ function unexposed(clip) {
 
 function cellOf(clip) {
   if (!clip) return el("div", { class: "cell hole", role: "listitem" }, el("span", { class: "unseen" }, "no such job"));
-  const cell = el("div", { class: "cell", role: "listitem", "data-state": clip.state, pointerenter: () => activate(clip) }, screen(clip), caption(clip));
+  const cell = el("div", { class: "cell", role: "listitem", "data-state": clip.state, pointermove: () => activate(clip) }, screen(clip), caption(clip));
   known.set(clip, cell);
   mark(clip);
   return cell;
@@ -180,7 +183,7 @@ function headOf(row) {
 function itemOf(clip) {
   const node = el(
     "div",
-    { class: "item", role: "listitem", "data-state": clip.state, pointerenter: () => activate(clip) },
+    { class: "item", role: "listitem", "data-state": clip.state, pointermove: () => activate(clip) },
     screen(clip),
     el(
       "div",
@@ -210,6 +213,7 @@ function mark(clip) {
   node.classList.toggle("chosen", chosen.has(clip));
   one(".mark", node)?.setAttribute("aria-pressed", String(chosen.has(clip)));
   const said = picks.of(clip);
+  node.classList.toggle("picked", said.stars > 0);
   node.classList.toggle("out", said.stars === REJECTED);
   one(".rating", node)?.show();
   const note = one(".note", node);
