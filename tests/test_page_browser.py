@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from collections.abc import Iterator
@@ -694,3 +695,364 @@ def test_without_script_the_page_says_where_the_videos_are(opened: Open) -> None
         expect(seen.page.locator(".noscript")).to_be_visible()
         expect(seen.page.get_by_role("heading", name="jobs.yaml")).to_be_visible()
         expect(seen.page.locator(".toolbar")).to_be_hidden()
+
+
+def test_two_windows_of_one_page_keep_each_others_picks(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=3)) as seen:
+        page, other = seen.page, seen.page.context.new_page()
+        other.goto(page.url)
+        for window, name, key in ((page, "harbour-s1", "4"), (other, "harbour-s2", "5"), (page, "harbour-s3", "x")):
+            window.bring_to_front()
+            clip_of(window, name).hover()
+            window.keyboard.press(key)
+        for window in (page, other):
+            expect(window.locator(".tally")).to_have_text("2 picked, 1 rejected")
+            window.reload()
+            expect(window.locator(".tally")).to_have_text("2 picked, 1 rejected")
+        other.keyboard.press("ArrowRight")
+        other.keyboard.press("0")
+        expect(page.locator(".tally")).to_have_text("1 picked, 1 rejected")
+        assert {name: pick.stars for name, pick in exported(page).items()} == {"harbour-s2": 5, "harbour-s3": 0}
+
+
+def test_what_the_file_once_said_is_its_own_to_change(opened: Open, clip: Path, tmp_path: Path) -> None:
+    job = a_done_job(clip, tmp_path)
+    with opened(job) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").hover()
+        page.keyboard.press("3")
+        for stars in (3, 5):
+            write_page(a_document(job, picks=[[job["key"], job["name"], stars, ""]]), tmp_path / "report.html")
+            page.reload()
+            expect(clip_of(page, "harbour-s1")).to_have_accessible_name(f"harbour-s1, done, {stars} stars")
+
+
+def test_a_spec_of_the_same_name_elsewhere_has_its_own_picks(opened: Open, clip: Path, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    write_page(a_document(a_done_job(clip, there, "ridge-s1", key="cd" * 32)), there / "report.html")
+    with opened(a_done_job(clip, here), folder=here) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").hover()
+        page.keyboard.press("3")
+        page.goto((there / "report.html").as_uri())
+        page.get_by_role("button", name="Picks…").click()
+        expect(page.get_by_text("Nothing is picked yet")).to_be_visible()
+        expect(page.get_by_role("button", name="Forget my changes")).to_have_count(0)
+        page.keyboard.press("Escape")
+        clip_of(page, "ridge-s1").hover()
+        page.keyboard.press("4")
+        page.get_by_role("button", name="Picks…").click()
+        page.get_by_role("button", name="Forget my changes").click()
+        expect(page.get_by_role("button", name="Download jobs.picks.yaml")).to_be_focused()
+        page.goto((here / "report.html").as_uri())
+        expect(page.locator(".tally")).to_have_text("1 picked")
+
+
+@pytest.mark.parametrize("kept", ['"words"', "[[1]]", "7", '{"KEY": {"stars": 9, "note": {"toString": 1}}, "x": null}'])
+def test_the_page_opens_over_whatever_the_browser_kept(opened: Open, kept: str) -> None:
+    view = '{"size": "x", "order": "none", "view": 3, "columns": null, "lead": {}, "toString": 1}'
+    stored = kept.replace("KEY", "ab" * 32)
+    script = f"localStorage['vidu-run picks local jobs.yaml'] = {stored!r}; localStorage['vidu-run view'] = {view!r};"
+    with opened(a_job(), options={"script": script}) as seen:
+        seen.page.get_by_role("button", name="List", exact=True).click()
+        expect(clip_of(seen.page, "harbour-s1")).to_be_visible()
+        expect(seen.page.locator(".tally")).to_have_text("")
+    assert seen.complaints == []
+
+
+def test_a_note_longer_than_the_file_may_hold_is_cut(opened: Open) -> None:
+    kept = f'{{"{"ab" * 32}": {{"stars": 2, "note": "{"n" * 3000}"}}}}'
+    with opened(a_job(), options={"script": f"localStorage['vidu-run picks local jobs.yaml'] = {kept!r};"}) as seen:
+        assert len(exported(seen.page)["harbour-s1"].note) == 2000
+
+
+def test_a_full_browser_is_told_of_and_what_it_could_not_keep_is_kept_later(opened: Open) -> None:
+    full = "window.kept = Storage.prototype.setItem; Storage.prototype.setItem = () => { throw new Error('full'); };"
+    with opened(
+        a_job("a"), a_job("b", key="1" * 64), options={"script": f"if (!sessionStorage.seen) {{ {full} }}"}
+    ) as seen:
+        page = seen.page
+        clip_of(page, "a").hover()
+        page.keyboard.press("4")
+        expect(page.locator(".tally")).to_have_text("1 picked, not kept by this browser")
+        page.evaluate("Storage.prototype.setItem = window.kept; sessionStorage.setItem('seen', 1)")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("5")
+        expect(page.locator(".tally")).to_have_text("2 picked")
+        page.reload()
+        expect(page.locator(".tally")).to_have_text("2 picked")
+
+
+def test_undo_takes_back_a_whole_note_and_then_what_was_before_it(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(a_done_job(clip, tmp_path)) as seen:
+        page = seen.page
+        page.locator(".open").click()
+        page.keyboard.press("2")
+        for words in ("late light", " again"):
+            page.keyboard.press("n")
+            page.keyboard.press("End")
+            page.keyboard.type(words)
+            page.keyboard.press("Escape")
+        area = page.get_by_role("textbox", name="Note on harbour-s1")
+        for left in ("late light", ""):
+            page.keyboard.press("u")
+            expect(area).to_have_value(left)
+        page.keyboard.press("u")
+        page.keyboard.press("Escape")
+        assert exported(page) == {}
+
+
+def test_a_key_held_down_judges_once(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=4)) as seen:
+        page = seen.page
+        page.keyboard.press("ArrowRight")
+        page.keyboard.down("Shift")
+        for _ in range(4):
+            page.keyboard.down("Digit4")
+        page.keyboard.up("Digit4")
+        page.keyboard.up("Shift")
+        expect(clip_of(page, "harbour-s2")).to_be_focused()
+        assert list(exported(page)) == ["harbour-s1"]
+
+
+@pytest.mark.parametrize(("key", "code"), [("z", "KeyY"), ("я", "KeyZ")])
+def test_a_key_is_what_it_says_on_any_keyboard(opened: Open, key: str, code: str) -> None:
+    with opened(a_job()) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").hover()
+        page.keyboard.press("4")
+        press = f"new KeyboardEvent('keydown', {{ key: '{key}', code: '{code}', ctrlKey: true, bubbles: true }})"
+        page.evaluate(f"document.body.dispatchEvent({press})")
+        expect(page.locator(".tally")).to_have_text("")
+
+
+def test_a_mouse_at_rest_takes_nothing_from_the_keys(opened: Open) -> None:
+    jobs = [a_job(f"p{n}", key=f"{n:064}", axes={"pair": f"p{n}"}) for n in range(40)]
+    with opened(*jobs, axes=["pair"], options={"viewport": {"width": 700, "height": 700}}) as seen:
+        page = seen.page
+        page.keyboard.press("g")
+        clip_of(page, "p2").hover()
+        for _ in range(12):
+            page.keyboard.press("ArrowDown")
+            page.evaluate("() => new Promise((settle) => requestAnimationFrame(() => requestAnimationFrame(settle)))")
+        page.evaluate("scrollBy(0, 60)")
+        page.wait_for_timeout(300)
+        expect(clip_of(page, "p14")).to_be_focused()
+        page.keyboard.press("5")
+        assert list(exported(page)) == ["p14"]
+
+
+def test_space_after_a_click_on_a_star_does_not_take_it_back(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        page = seen.page
+        verdict = page.get_by_role("group", name="Verdict on harbour-s2")
+        verdict.get_by_role("button", name="4 stars").click()
+        page.keyboard.press("Space")
+        expect(page.get_by_role("button", name="Pause")).to_be_visible()
+        expect(verdict.locator("[aria-pressed=true]")).to_have_count(4)
+
+
+def test_nobody_judges_a_clip_that_they_do_not_see(opened: Open) -> None:
+    jobs = [a_job(f"s{n}", key=f"{n:064}", axes={"seed": str(n)}) for n in range(100)]
+    with opened(*jobs, a_job("out", "failed", key="f" * 64, axes={}), axes=["seed"]) as seen:
+        page = seen.page
+        page.keyboard.press("ArrowRight")
+        page.get_by_role("button", name="failed 1").press("Enter")
+        page.keyboard.press("x")
+        expect(page.locator(".tally")).to_have_text("")
+        page.get_by_role("button", name="failed 1").press("Enter")
+        page.keyboard.press("ArrowRight")
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        expect(clip_of(page, "out")).to_be_in_viewport()
+        page.keyboard.press("4")
+        expect(clip_of(page, "s0")).to_be_in_viewport()
+
+
+def test_a_look_that_closes_and_opens_at_once_shows_the_next(opened: Open) -> None:
+    with opened(a_job("a"), a_job("b", key="1" * 64, axes={"pair": "harbour", "seed": "8"})) as seen:
+        clip_of(seen.page, "a").click()
+        seen.page.evaluate(
+            "document.querySelector('.focus .close').click(), document.querySelectorAll('.open')[1].click()"
+        )
+        seen.page.wait_for_timeout(200)
+        expect(seen.page.get_by_role("dialog").get_by_role("heading", name="b")).to_be_visible()
+
+
+def test_what_a_filter_hides_stops_playing(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, ("harbour", "ridge"), seeds=2)) as seen:
+        page = seen.page
+        transport = page.get_by_role("region", name="Playback")
+        page.get_by_role("button", name="Play harbour: 2 clips together").click()
+        page.get_by_label("seed", exact=True).select_option(label="2")
+        expect(videos(page)).to_have_count(1)
+        videos(page).evaluate(PLAYED_A_WHILE)
+        page.get_by_label("pair", exact=True).select_option(label="ridge")
+        expect(videos(page)).to_have_count(0)
+        expect(transport).to_be_hidden()
+
+
+def test_a_row_that_plays_is_paused_by_the_same_button(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        page = seen.page
+        page.get_by_role("button", name="Play harbour: 2 clips together").click()
+        videos(page).last.evaluate(PLAYED_A_WHILE)
+        page.keyboard.press("Space")
+        assert page.evaluate(PAUSED) == [True, True]
+        assert min(page.evaluate(TIMES)) > 0.1
+
+
+def test_videos_that_are_gone_are_named_once_and_nothing_seems_to_play(opened: Open) -> None:
+    jobs = [a_job(f"s{n}", "done", key=f"{n:064}", axes={"seed": str(n)}, file=f"videos/{n}.mp4") for n in (1, 2)]
+    with opened(*jobs, axes=["seed"]) as seen:
+        page = seen.page
+        clip_of(page, "s1").hover()
+        for _ in range(2):
+            page.keyboard.press("p")
+            expect(page.locator(".broken")).to_have_count(2)
+            expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+        expect(videos(page)).to_have_count(0)
+
+
+def test_a_screen_reader_is_not_told_of_every_picture(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        page = seen.page
+        page.get_by_role("button", name="Play harbour: 2 clips together").click()
+        said = page.get_by_role("slider", name="Position").evaluate(
+            """(scrub) => new Promise((settle) => {
+                const told = [];
+                const look = new MutationObserver(() => told.push(scrub.getAttribute("aria-valuetext")));
+                look.observe(scrub, { attributeFilter: ["aria-valuetext"] });
+                setTimeout(() => settle(told), 900);
+            })"""
+        )
+        videos(page).first.evaluate(PLAYED_A_WHILE)
+        assert len(said) < 8
+
+
+def test_the_focus_outlives_the_bar_that_held_it(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        page = seen.page
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("p")
+        page.get_by_role("button", name="Stop").press("Enter")
+        expect(clip_of(page, "harbour-s1")).to_be_focused()
+        page.keyboard.press("p")
+        page.get_by_role("slider", name="Position").focus()
+        page.keyboard.press("c")
+        expect(page.get_by_role("slider", name="Position")).to_be_focused()
+        page.get_by_role("button", name="Select none").press("Enter")
+        expect(clip_of(page, "harbour-s1")).to_be_focused()
+        page.set_viewport_size({"width": 800, "height": 700})
+        expect(clip_of(page, "harbour-s1")).to_be_focused()
+
+
+def test_escape_in_the_search_leaves_the_selection(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        page = seen.page
+        clip_of(page, "harbour-s1").click(modifiers=["Shift"])
+        page.keyboard.press("/")
+        page.keyboard.type("nothing")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        expect(page.locator(".cell")).to_have_count(2)
+        expect(page.get_by_text("1 selected")).to_be_visible()
+
+
+def test_who_points_at_a_clip_after_a_choice_gives_it_the_keys(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=5)) as seen:
+        page = seen.page
+        page.get_by_label("seed", exact=True).focus()
+        clip_of(page, "harbour-s1").hover()
+        page.keyboard.press("4")
+        expect(page.locator(".tally")).to_have_text("1 picked")
+        expect(page.locator(".cell")).to_have_count(5)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog").get_by_role("heading", name="harbour-s1")).to_be_visible()
+
+
+def test_jobs_without_the_column_follow_one_another(opened: Open) -> None:
+    jobs = [a_job(f"s{n}", key=f"{n:064}", axes={"seed": str(n)}) for n in (1, 2)]
+    alone = [a_job(f"x{n}", key=f"{n:063}f", axes={}) for n in range(3000)]
+    with opened(*jobs, *alone, axes=["seed"]) as seen:
+        labels = seen.page.locator(".label").all_inner_texts()
+        assert labels[:5] == ["seed 1", "seed 2", "x0", "x1", "x2"]
+        expect(seen.page.locator(".hole")).to_have_count(0)
+        assert seen.page.locator(".cells").nth(1).locator(".cell").count() > 1
+
+
+def test_seeds_of_each_jobs_own_leave_no_field_of_holes(opened: Open) -> None:
+    jobs = [a_job(f"d{n}", key=f"{n:064}", axes={"pair": f"p{n}", "seed": f"{n}"}) for n in range(50)]
+    with opened(*jobs) as seen:
+        expect(clip_of(seen.page, "d1")).to_be_visible()
+        expect(seen.page.locator(".hole")).to_have_count(0)
+
+
+def test_two_jobs_in_one_place_stand_one_under_the_other(opened: Open) -> None:
+    axes = [{"pair": "a", "seed": seed} for seed in ("1", "2", "1", "1")]
+    jobs = [a_job(f"t{n}", key=f"{n:064}", axes=each) for n, each in enumerate(axes)]
+    with opened(*jobs) as seen:
+        expect(seen.page.locator(".head h3")).to_have_text(["a", "a", "a"])
+        expect(seen.page.locator(".cells").first.locator(".cell")).to_have_count(2)
+        expect(seen.page.locator(".hole")).to_have_count(2)
+
+
+def test_any_label_and_any_axis_can_be_narrowed_to_and_left(opened: Open) -> None:
+    jobs = [a_job(f"t{n}", key=f"{n:064}", axes={"__proto__": each}) for n, each in enumerate(("", "b", "all"))]
+    with opened(*jobs, axes=["__proto__"]) as seen:
+        chooser = seen.page.get_by_label("__proto__", exact=True)
+        for index, shown in ((1, ["t0"]), (3, ["t2"]), (0, ["t0", "t1", "t2"])):
+            chooser.select_option(index=index)
+            assert names_in_the_list(seen.page) == shown
+
+
+def test_other_sizes_leave_the_reader_where_they_were(opened: Open) -> None:
+    jobs = [
+        a_job(f"p{pair}-s{seed}", key=f"{pair:032}{seed:032}", axes={"pair": f"p{pair}", "seed": str(seed)})
+        for pair in range(100)
+        for seed in range(3)
+    ]
+    with opened(*jobs, options={"viewport": {"width": 1280, "height": 900}}) as seen:
+        page = seen.page
+        clip_of(page, "p0-s0").hover()
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+        expect(clip_of(page, "p50-s0")).to_be_in_viewport()
+        page.get_by_role("slider", name="Size").evaluate(
+            "(size) => { size.value = 720; size.dispatchEvent(new Event('input')); }"
+        )
+        near = page.locator(".open").evaluate_all(
+            "(all) => all.filter((each) => each.getBoundingClientRect().top > 0).map((each) => each.ariaLabel)"
+        )
+        assert near[0].startswith(("p49-", "p48-", "p50-"))
+
+
+def test_names_of_any_letters_come_back_from_the_file(opened: Open) -> None:
+    chance = random.Random(7)
+    odd = "\x00\x07\x1b\x7f\x80\x85\xa0\xad\u061c\u200b\u2028\u2029\u202e\u2066\ufeff\ufffe\uffff\U0001fffe"
+    odd += "\"'\\:#{}[],&*!|>%@`-?~ \n\t"
+    ranges = ((0x20, 0xD7FF), (0xE000, 0xFFFD), (0x10000, 0x10FFFF))
+    names = [
+        "".join(
+            chance.choice(odd) if chance.random() < 0.4 else chr(chance.randint(*chance.choice(ranges)))
+            for _ in range(12)
+        )
+        for _ in range(400)
+    ]
+    jobs = [a_job(name, key=f"{number:064}", axes={}) for number, name in enumerate(names)]
+    picks = [[job["key"], job["name"], number % 6, names[-number]] for number, job in enumerate(jobs)]
+    with opened(*jobs, axes=[], picks=picks, spec="a\u2028picks: 3 #\u2029\x85.yaml") as seen:
+        found = exported(seen.page)
+    assert [(name, pick.stars, pick.note) for name, pick in found.items()] == [tuple(pick[1:]) for pick in picks]
+
+
+def test_a_draft_in_a_folder_whose_name_is_no_text_is_still_shown(opened: Open) -> None:
+    told = {
+        "name": "d",
+        "model": "m",
+        "resolution": "540p",
+        "seed": 1,
+        "poster": None,
+        "file": "../\udce9t\udce9/d.mp4",
+    }
+    with opened(a_job(draft=told)) as seen:
+        expect(clip_of(seen.page, "harbour-s1")).to_be_visible()
+    assert not [line for line in seen.complaints if "URI" in line]

@@ -4,7 +4,16 @@ const page = JSON.parse(document.getElementById("data").textContent);
 
 const text = (number) => (number === null ? null : page.texts[number]);
 
-const file = (href) => (href === null ? null : { href, name: decodeURIComponent(href.replace(/^\.\//, "")) });
+const file = (href) => (href === null ? null : { href, name: readable(href.replace(/^\.\//, "")) });
+
+/* A folder's name can hold bytes that are not UTF-8. */
+function readable(href) {
+  try {
+    return decodeURIComponent(href);
+  } catch {
+    return href;
+  }
+}
 
 function unpack(row, index) {
   const raw = Object.fromEntries(page.fields.map((field, at) => [field, row[at]]));

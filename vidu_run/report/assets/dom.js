@@ -10,10 +10,21 @@ function el(tag, attributes, ...children) {
   return node;
 }
 
+/* What is said already is not said again: a screen reader would. */
+function put(node, name, value) {
+  if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+}
+
 const one = (selector, inside = document) => inside.querySelector(selector);
 
 const button = (label, attributes, ...children) =>
   el("button", { type: "button", "aria-label": label, title: label, ...attributes }, ...children);
+
+/* A star or a mark that was clicked does not take the keys: Space is to play, not to click it again. */
+function keepFocus(event) {
+  event.preventDefault();
+  if (document.activeElement.matches("select, input, textarea")) document.activeElement.blur();
+}
 
 const icon = (name) => el("span", { class: `icon ${name}`, "aria-hidden": "true" });
 
@@ -51,6 +62,10 @@ const shelf = {
     } catch {
       return null;
     }
+  },
+  readMap(name) {
+    const value = this.read(name);
+    return new Map(value && typeof value === "object" ? Object.entries(value) : []);
   },
   write(name, value) {
     try {

@@ -35,10 +35,14 @@ const focus = {
   },
 
   close() {
-    if (this.dialog.open) this.dialog.close();
+    this.dialog.close();
+    this.closed();
   },
 
+  /* At once, and once: the browser tells of it a moment later, when fast fingers have gone on. */
   closed() {
+    if (this.dialog.open || !this.clips.length) return;
+    this.clips = [];
     this.leaveEnds();
     this.stage?.close();
     this.dialog.replaceChildren();
@@ -129,7 +133,8 @@ const focus = {
   },
 
   note(clip) {
-    const area = el("textarea", { rows: "2", maxlength: "2000", placeholder: "A note", "aria-label": `Note on ${clip.name}`, input: () => annotate(clip, area.value) });
+    let editing = null;
+    const area = el("textarea", { rows: "2", maxlength: LONGEST_NOTE, placeholder: "A note", "aria-label": `Note on ${clip.name}`, focus: () => (editing = {}), input: () => annotate(clip, area.value, editing) });
     area.value = picks.of(clip).note;
     return el("div", { class: "noted" }, area);
   },

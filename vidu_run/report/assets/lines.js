@@ -68,6 +68,11 @@ class Lines {
     node.remove();
   }
 
+  begin(number, below) {
+    scrollBy(0, this.top + this.tops[number] - below);
+    this.render();
+  }
+
   /* Below what sticks to the top of the window. */
   bring(number, below, above) {
     const top = this.top + this.tops[number];

@@ -1,6 +1,10 @@
 /* The page at work: settings, what is active and chosen, filters, keys. */
 
-const settings = { view: "grid", columns: usualColumns(), lead: "", size: 260, order: "spec", loop: true, muted: true, ...shelf.read("vidu-run view") };
+const settings = { view: "grid", columns: usualColumns(), lead: "", size: 260, order: "spec", loop: true, muted: true };
+for (const [name, value] of shelf.readMap("vidu-run view")) if (Object.hasOwn(settings, name) && typeof value === typeof settings[name]) settings[name] = value;
+if (!Object.hasOwn(ORDERS, settings.order)) settings.order = "spec";
+if (settings.view !== "list") settings.view = "grid";
+settings.size = Math.min(720, Math.max(120, settings.size));
 if (!columnAxes().includes(settings.columns) && settings.columns !== "") settings.columns = usualColumns();
 if (clips.some((clip) => clip.draft)) settings.columns = DRAFTS;
 
@@ -10,6 +14,7 @@ const find = one(".find input");
 const chosen = new Set();
 const known = new Map();
 let active = null;
+let keyed = false;
 let shown = [];
 
 const lines = new Lines(sheet, build, gone);
@@ -46,8 +51,22 @@ function layOut() {
   const width = sheet.clientWidth;
   sheet.className = `sheet ${settings.view}`;
   document.documentElement.style.setProperty("--aspect", page.aspect);
+  const held = sheet.contains(document.activeElement);
   lines.set(settings.view === "grid" ? gridLines(shown, width) : listLines(shown, width));
+  if (held) (known.has(active) ? one(".open", known.get(active)) : one("main")).focus({ preventScroll: true });
 }
+
+/* The same clips in other sizes: what stood at the top stands there again. */
+function layOutInPlace() {
+  const below = Math.max(0, one(".toolbar").getBoundingClientRect().bottom);
+  const from = lines.top < below ? lines.lineAt(below - lines.top) : -1;
+  const headed = Boolean(lines.lines[from]?.head);
+  const topmost = lines.lines.slice(Math.max(0, from), from + 2).flatMap(clipsOf)[0];
+  layOut();
+  if (from > 0 && topmost) lines.begin(lineOf(topmost) - headed, Math.max(0, one(".toolbar").getBoundingClientRect().bottom));
+}
+
+const lineOf = (clip) => lines.lines.findIndex((line) => clipsOf(line).includes(clip));
 
 function refresh() {
   const order = settings.view === "list" ? ORDERS[settings.order][1] : ORDERS.spec[1];
@@ -59,6 +78,10 @@ function refresh() {
   for (const each of document.querySelectorAll(".views button")) each.setAttribute("aria-pressed", String(each.dataset.view === settings.view));
   drawChoices();
   layOut();
+  if (active && !isShown(active)) active = null;
+  if (stage.empty) return;
+  const here = new Set(lines.lines.flatMap(clipsOf));
+  stage.narrow((clip) => here.has(clip));
 }
 
 /* In the order in which the eye meets them. */
@@ -81,7 +104,7 @@ function drawChoices() {
     grid && columns.length ? select("Columns", chosenColumns(), [...columns.map((name) => [name, name]), ["", "none"]], set("columns")) : null,
     grid && chosenColumns() !== "" && chosenColumns() !== DRAFTS && others.length > 1 ? select("Rows by", settings.lead || others[0], others.map((name) => [name, name]), set("lead")) : null,
     grid ? null : select("Order", settings.order, Object.entries(ORDERS).map(([key, [name]]) => [key, name]), set("order")),
-    ...page.axes.filter(({ labels }) => labels.length > 1).map(({ name, labels }) => select(name, filter.labels[name] ?? "", [["", "all"], ...labels.map((label) => [label, label])], (label) => narrow(name, label))),
+    ...page.axes.filter(({ labels }) => labels.length > 1).map(({ name, labels }) => select(name, String(labels.indexOf(filter.labels[name])), [["-1", "all"], ...labels.map((label, at) => [String(at), label])], (at) => narrow(name, labels[at] ?? null))),
     models.length > 1 ? select("Model", filter.model ?? "", [["", "all"], ...models.map((model) => [model, model])], (model) => ((filter.model = model || null), refresh())) : null,
     select("Verdict", filter.verdict, Object.entries(VERDICTS).map(([key, [name]]) => [key, name]), (key) => ((filter.verdict = key), refresh())),
     grid ? zoom() : null,
@@ -93,12 +116,12 @@ function drawChoices() {
 }
 
 function zoom() {
-  const box = el("input", { type: "range", min: "120", max: "720", step: "20", value: settings.size, input: () => (setting("size", Number(box.value)), layOut()) });
+  const box = el("input", { type: "range", min: "120", max: "720", step: "20", value: settings.size, input: () => (setting("size", Number(box.value)), layOutInPlace()) });
   return el("label", { class: "choice" }, el("span", null, "Size"), box);
 }
 
 function narrow(axis, label) {
-  filter.labels[axis] = page.axes.find(({ name }) => name === axis).labels.includes(label) ? label : null;
+  filter.labels[axis] = label;
   refresh();
 }
 
@@ -114,7 +137,7 @@ function seek(words) {
 }
 
 function showAll() {
-  Object.assign(filter, { state: null, labels: {}, model: null, verdict: "", group: null });
+  Object.assign(filter, { state: null, labels: Object.create(null), model: null, verdict: "", group: null });
   find.value = "";
   seek("");
 }
@@ -129,13 +152,28 @@ function activate(clip) {
   mark(clip);
 }
 
+/* Unless the page moved under a mouse that rests: then the keys go on where they were. And who points at a clip has
+   done with the choice above, which would take the digits for itself. */
+function pointed(clip) {
+  if (keyed) return;
+  if (document.activeElement.matches(".choices select")) document.activeElement.blur();
+  activate(clip);
+}
+
 function reach(clip) {
-  const number = lines.lines.findIndex((line) => clipsOf(line).includes(clip));
+  const number = lineOf(clip);
   if (number < 0) return;
+  hover.leave();
   activate(clip);
   lines.bring(number, one(".toolbar").getBoundingClientRect().bottom + 8, bar.hidden ? 8 : bar.offsetHeight + 8);
   const node = known.get(clip);
   if (node) one(".open", node).focus({ preventScroll: true });
+}
+
+/* A verdict on a clip that was scrolled away brings it back: nobody judges what they do not see. */
+function inSight(clip) {
+  const place = clip && known.get(clip)?.getBoundingClientRect();
+  if (clip && !(place && place.bottom > 0 && place.top < innerHeight)) reach(clip);
 }
 
 function step(by) {
@@ -148,7 +186,7 @@ function step(by) {
 /* To the clip above or below, in the line before or after that has one. */
 function climb(direction) {
   const all = lines.lines;
-  let number = all.findIndex((line) => clipsOf(line).includes(active));
+  let number = lineOf(active);
   if (number < 0) return step(0);
   const column = all[number].item ? 0 : all[number].cells.indexOf(active);
   for (number += direction; all[number]; number += direction) {
@@ -172,8 +210,8 @@ function decide(clip, change) {
   judged(clip);
 }
 
-function annotate(clip, note) {
-  picks.set(clip, { note });
+function annotate(clip, note, editing) {
+  picks.set(clip, { note }, editing);
   judged(clip, true);
 }
 
@@ -194,11 +232,19 @@ function undo() {
   if (!focus.open) reach(clip);
 }
 
+/* Another window of this page picked something. */
+function elsewhere() {
+  picks.load(false);
+  for (const clip of known.keys()) mark(clip);
+  if (focus.current) focus.marked(focus.current);
+  drawTally();
+}
+
 function drawTally() {
   const given = clips.map((clip) => picks.of(clip).stars);
   const good = given.filter((number) => number > 0).length;
   const out = given.filter((number) => number === REJECTED).length;
-  one(".tally").textContent = [good ? `${good} picked` : "", out ? `${out} rejected` : ""].filter(Boolean).join(", ");
+  one(".tally").textContent = [good ? `${good} picked` : "", out ? `${out} rejected` : "", picks.kept ? "" : "not kept by this browser"].filter(Boolean).join(", ");
   one(".export").classList.toggle("waiting", picks.edits.size > 0);
 }
 
@@ -220,9 +266,11 @@ function chooseNone() {
 
 function playTogether(wanted, title) {
   hover.leave();
+  if (!stage.empty && stage.title === title && wanted.slice(0, MOST_AT_ONCE).every((clip, at) => clip === stage.clips[at]) && stage.clips.length === Math.min(wanted.length, MOST_AT_ONCE) && !stage.broken.size) return stage.toggle();
   stage.show(wanted, title);
   stage.play();
   if (wanted.length > MOST_AT_ONCE) say(`The first ${MOST_AT_ONCE} of ${wanted.length} play`);
+  return undefined;
 }
 
 function look(clip) {
@@ -241,12 +289,18 @@ function sideBySide() {
 
 function showTransport() {
   bar.hidden = stage.empty && chosen.size === 0;
-  const parts = [];
-  if (chosen.size) parts.push(choosing());
-  if (!stage.empty) parts.push(tools);
-  if (bar.dataset.parts !== `${chosen.size} ${stage.empty}`) bar.replaceChildren(...parts);
-  bar.dataset.parts = `${chosen.size} ${stage.empty}`;
+  const state = `${chosen.size} ${stage.empty}`;
+  if (bar.dataset.parts !== state) drawTransport();
+  bar.dataset.parts = state;
   tools.show();
+}
+
+function drawTransport() {
+  const held = bar.contains(document.activeElement) ? document.activeElement : null;
+  bar.replaceChildren(...(chosen.size ? [choosing()] : []), ...(stage.empty ? [] : [tools]));
+  if (!held) return;
+  if (held.isConnected) held.focus();
+  else (known.has(active) ? one(".open", known.get(active)) : one("main")).focus({ preventScroll: true });
 }
 
 function choosing() {
@@ -318,6 +372,7 @@ function openPicks() {
   ];
   dialog.replaceChildren(...parts.filter(Boolean));
   if (!dialog.open) dialog.showModal();
+  else one(".strong", dialog).focus();
 }
 
 const KEYS = [
@@ -364,27 +419,38 @@ function playActive(clip, liveStage) {
 }
 
 const MOVES = { ArrowRight: 1, KeyJ: 1, ArrowLeft: -1, KeyK: -1 };
+const REPEATED = new Set([...Object.keys(MOVES), "ArrowUp", "ArrowDown", "Comma", "Period"]);
+const SIGNS = { ",": "Comma", ".": "Period", "/": "Slash" };
+
+/* What the key says goes before where it lies; in an alphabet without these letters their places do. */
+const keyOf = ({ code, key }) => (/^[a-z]$/i.test(key) ? `Key${key.toUpperCase()}` : (SIGNS[key] ?? code));
 
 function onKey(event) {
-  const { target, code, key } = event;
+  if (event.isComposing) return undefined;
+  keyed = true;
+  const { target, key } = event;
+  const code = keyOf(event);
   const typing = target.closest("textarea, select, input");
-  if (key === "Escape") return escape(event, typing);
+  if (key === "Escape") return event.repeat ? undefined : escape(event, typing);
   if (typing && !(typing.type === "range" && !key.startsWith("Arrow"))) return undefined;
   if ((event.ctrlKey || event.metaKey) && code === "KeyZ") return handled(event, undo);
   if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
   if (one("dialog.panel[open]")) return undefined;
+  if (event.repeat && !REPEATED.has(code)) return code === "Tab" || /^(?:Page|Home|End)/.test(code) ? undefined : handled(event, () => {});
   const near = focus.open;
   const clip = near ? focus.current : active;
   const live = near ? focus.stage : stage;
   const move = (by) => (near ? focus.go(by) : step(by));
   const digit = /^(?:Digit|Numpad)([0-5])$/.exec(code)?.[1];
-  if (digit !== undefined) return handled(event, () => (decide(clip, { stars: digit === "0" ? null : Number(digit) }), event.shiftKey && digit !== "0" && move(1)));
+  const give = (number) => (decide(clip, { stars: number }), near || inSight(clip));
+  if (digit !== undefined) return handled(event, () => (give(digit === "0" ? null : Number(digit)), event.shiftKey && digit !== "0" && move(1)));
   if (code in MOVES) return handled(event, () => move(MOVES[code]));
   if (key === "?") return handled(event, openKeys);
   const pressing = target.closest("button, a, summary");
   if (code === "Space" && (!pressing || pressing.matches(".open"))) return handled(event, () => playActive(clip, live));
   const acts = {
-    KeyX: () => decide(clip, { stars: REJECTED }),
+    Enter: () => !near && clip && look(clip),
+    KeyX: () => give(REJECTED),
     KeyU: undo,
     KeyN: () => clip && (near || look(clip), one(".noted textarea", focus.dialog)?.focus()),
     KeyC: () => !near && clip && choose(clip),
@@ -399,7 +465,8 @@ function onKey(event) {
     ArrowUp: () => !near && climb(-1),
     ArrowDown: () => !near && climb(1),
   };
-  return acts[code] ? handled(event, acts[code]) : undefined;
+  if (!Object.hasOwn(acts, code) || (code === "Enter" && pressing)) return undefined;
+  return handled(event, acts[code]);
 }
 
 function handled(event, act) {
@@ -412,6 +479,10 @@ function escape(event, typing) {
     if (typing?.matches("textarea")) handled(event, () => typing.blur());
     return;
   }
+  if (typing?.matches("select, [type=search]")) {
+    if (!typing.value || typing !== find) typing.blur();
+    return;
+  }
   if (!stage.empty) stage.close();
   else chooseNone();
 }
@@ -421,7 +492,7 @@ function escape(event, typing) {
 const MOST_ON_PAPER = 600;
 
 function begin() {
-  picks.load();
+  picks.load(true);
   drawAttention();
   drawTally();
   one(".toolbar").hidden = false;
@@ -432,13 +503,16 @@ function begin() {
   one(".nothing button").addEventListener("click", () => (showAll(), find.focus()));
   one(".export").addEventListener("click", openPicks);
   one(".help").addEventListener("click", openKeys);
+  focus.dialog.addEventListener("cancel", (event) => handled(event, () => focus.close()));
   focus.dialog.addEventListener("close", () => focus.closed());
   document.addEventListener("keydown", onKey);
+  for (const real of ["pointermove", "pointerdown", "wheel"]) addEventListener(real, () => (keyed = false), { capture: true, passive: true });
+  addEventListener("storage", ({ key }) => key === picks.shelf && elsewhere());
   let width = sheet.clientWidth;
   new ResizeObserver(() => {
     if (sheet.clientWidth === width) return;
     width = sheet.clientWidth;
-    layOut();
+    layOutInPlace();
   }).observe(sheet);
   addEventListener("beforeprint", () => lines.unroll(MOST_ON_PAPER));
   addEventListener("afterprint", () => lines.render());

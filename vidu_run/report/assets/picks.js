@@ -9,13 +9,24 @@ const picks = {
   inFile: new Map(page.picks.map(([key, name, stars, note]) => [key, { name, stars, note }])),
   edits: new Map(),
   past: [],
-  kept: true,
+  unkept: new Set(),
 
-  load() {
-    for (const [key, edit] of Object.entries(shelf.read(this.shelf) ?? {})) {
-      const stars = Number.isInteger(edit?.stars) && edit.stars >= 0 && edit.stars <= 5 ? edit.stars : null;
-      this.put(key, { stars, note: String(edit?.note ?? "") });
+  get kept() {
+    return this.unkept.size === 0;
+  },
+
+  /* At the beginning, and when another window wrote. What the file was once seen to say is settled: from then on the
+     file has the word. A spec of the same name in another folder shares the shelf, so what is not of this page stays. */
+  load(beginning) {
+    const there = shelf.readMap(this.shelf);
+    const settled = [];
+    for (const [key, edit] of there) {
+      if (!(byKey.has(key) || this.inFile.has(key)) || this.unkept.has(key) || (beginning && edit?.settled)) continue;
+      this.put(key, wellFormed(edit));
+      if (!edit?.settled && !this.edits.has(key)) settled.push(key);
     }
+    for (const key of this.edits.keys()) if (!there.has(key) && !this.unkept.has(key)) this.edits.delete(key);
+    if (settled.length) this.keep(settled);
   },
 
   of(clip) {
@@ -27,31 +38,41 @@ const picks = {
     else this.edits.set(key, verdict);
   },
 
-  set(clip, change) {
+  /* `editing` tells the keystrokes of one note from those of the next: undo takes back all of it. */
+  set(clip, change, editing = null) {
     const before = this.of(clip);
     const after = { stars: before.stars, note: before.note, ...change };
     if (same(before, after)) return;
-    this.past.push([clip.key, before]);
+    if (!editing || this.past.at(-1)?.[2] !== editing) this.past.push([clip.key, before, editing]);
     this.put(clip.key, after);
-    this.keep();
+    this.keep([clip.key]);
   },
 
   undo() {
     const [key, before] = this.past.pop() ?? [];
     if (key === undefined) return null;
     this.put(key, { stars: before.stars, note: before.note });
-    this.keep();
+    this.keep([key]);
     return byKey.get(key) ?? null;
   },
 
   forget() {
+    const keys = [...this.edits.keys()];
     this.past = [];
     this.edits.clear();
-    this.keep();
+    this.keep(keys);
   },
 
-  keep() {
-    this.kept = shelf.write(this.shelf, Object.fromEntries(this.edits));
+  /* Other windows write there too: only what changed here is changed there. */
+  keep(keys) {
+    const there = shelf.readMap(this.shelf);
+    for (const key of keys) this.unkept.add(key);
+    for (const key of this.unkept) {
+      if (this.edits.has(key)) there.set(key, this.edits.get(key));
+      else if (this.inFile.has(key)) there.set(key, { stars: this.inFile.get(key).stars, note: this.inFile.get(key).note, settled: true });
+      else there.delete(key);
+    }
+    if (shelf.write(this.shelf, Object.fromEntries(there))) this.unkept.clear();
   },
 
   /* Also of jobs that are not on this page: they stand in the file and stay there. */
@@ -68,10 +89,18 @@ const picks = {
       if (note) parts.push(`note: ${quoted(note)}`);
       return `  - {${parts.join(", ")}}\n`;
     });
-    const head = `# Picks of ${page.spec.replace(/[^\x20-\x7e\xa1-\ud7ff]/g, "?")}, made on its page: 5 stars to 1, and 0 for a rejection.\n`;
+    const head = `# Picks of ${page.spec.replace(/[^\x20-\x7e\xa1-\ud7ff]|[\u2028\u2029]/g, "?")}, made on its page: 5 stars to 1, and 0 for a rejection.\n`;
     return head + (lines.length ? `picks:\n${lines.join("")}` : "picks: []\n");
   },
 };
+
+/* The longest note that the schema of the picks allows. */
+const LONGEST_NOTE = 2000;
+
+function wellFormed(edit) {
+  const stars = Number.isInteger(edit?.stars) && edit.stars >= 0 && edit.stars <= 5 ? edit.stars : null;
+  return { stars, note: typeof edit?.note === "string" ? edit.note.slice(0, LONGEST_NOTE) : "" };
+}
 
 /* JSON's quotes are YAML's, but for the characters that YAML does not allow or takes for the end of a line. */
 function quoted(words) {
@@ -89,7 +118,7 @@ function verdict({ stars: number }) {
 /* The control of one clip's stars: five stars and a cross, each a button; what is set already is taken back. */
 function rating(clip, compact) {
   const given = (number) => () => judge(clip, number);
-  const box = el("div", { class: "rating", role: "group", "aria-label": `Verdict on ${clip.name}` });
+  const box = el("div", { class: "rating", role: "group", "aria-label": `Verdict on ${clip.name}`, mousedown: keepFocus });
   const reach = compact ? { tabindex: "-1" } : {};
   for (let number = 1; number <= 5; number++) box.append(button(`${count(number, "star")}`, { class: "star", click: given(number), ...reach }, "★"));
   box.append(button("Reject", { class: "reject", click: given(REJECTED), ...reach }, icon("cross")));

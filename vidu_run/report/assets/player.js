@@ -28,6 +28,7 @@ class Stage {
     this.shown = shown;
     this.clips = [];
     this.videos = new Map();
+    this.broken = new Set();
     this.time = 0;
     this.playing = false;
     this.loop = settings.loop;
@@ -41,7 +42,7 @@ class Stage {
   }
 
   get duration() {
-    const lengths = this.clips.map((clip) => this.videos.get(clip)?.duration || clip.duration || 0);
+    const lengths = this.clips.filter((clip) => !this.broken.has(clip)).map((clip) => this.videos.get(clip)?.duration || clip.duration || 0);
     return Math.max(0.1, ...lengths.filter(Number.isFinite));
   }
 
@@ -51,7 +52,8 @@ class Stage {
 
   show(chosen, title = "") {
     const playable = chosen.filter((clip) => clip?.file).slice(0, MOST_AT_ONCE);
-    for (const clip of this.clips) if (!playable.includes(clip)) this.detach(clip);
+    for (const clip of this.clips) if (!playable.includes(clip) || this.broken.has(clip)) this.detach(clip);
+    this.broken.clear();
     this.clips = playable;
     this.title = title;
     this.time = 0;
@@ -64,14 +66,29 @@ class Stage {
     this.show([]);
   }
 
+  /* What is no longer on the page ends; the rest goes on. */
+  narrow(stays) {
+    const left = this.clips.filter(stays);
+    if (left.length === this.clips.length) return;
+    this.clips.filter((clip) => !left.includes(clip)).forEach((clip) => this.detach(clip));
+    this.clips = left;
+    if (this.empty) this.playing = false;
+    this.sound();
+    this.shown(this);
+  }
+
   /* Also for a screen that scrolled away and came back. */
   attach(clip) {
     const screen = this.screenOf(clip);
     if (!screen || !this.has(clip)) return;
+    if (this.broken.has(clip)) {
+      if (!one(".broken", screen)) screen.append(broken(clip));
+      return;
+    }
     let video = this.videos.get(clip);
     if (!video) {
       video = videoOf(clip, settings.muted || clip !== this.clips[0]);
-      video.onerror = () => (this.videos.delete(clip), video.replaceWith(broken(clip)), this.shown(this));
+      video.onerror = () => this.fail(clip, video);
       video.onloadedmetadata = () => (this.place(video, this.time), this.shown(this));
       this.videos.set(clip, video);
     }
@@ -87,6 +104,15 @@ class Stage {
     for (const note of this.screenOf(clip)?.querySelectorAll(".broken") ?? []) note.remove();
   }
 
+  fail(clip, video) {
+    this.videos.delete(clip);
+    drop(video);
+    this.broken.add(clip);
+    this.attach(clip);
+    if (this.broken.size === this.clips.length) this.playing = false;
+    this.shown(this);
+  }
+
   place(video, time) {
     if (!video.duration) return;
     const wanted = Math.min(time, Math.max(0, video.duration - FRAME / 2));
@@ -94,7 +120,7 @@ class Stage {
   }
 
   play() {
-    if (this.empty) return;
+    if (this.broken.size === this.clips.length) return;
     if (this.time > this.duration - FRAME) this.seek(0);
     this.playing = true;
     for (const video of this.videos.values()) video.play().catch(() => {});
@@ -148,8 +174,8 @@ class Stage {
       this.time = leader.currentTime;
       if (leader.ended) this.over();
       else for (const video of this.videos.values()) if (video !== leader) this.follow(video);
+      this.shown(this);
     }
-    this.shown(this);
     this.frame = requestAnimationFrame(this.tick);
   }
 
@@ -189,16 +215,17 @@ function transport(stage, ...more) {
   const bar = el("div", { class: "bar-of-tools" }, play, back, on, scrub, clock, loop, sound, title, ...more);
   bar.show = () => {
     play.classList.toggle("running", stage.playing);
-    play.setAttribute("aria-label", stage.playing ? "Pause" : "Play");
-    play.title = stage.playing ? "Pause" : "Play";
-    loop.setAttribute("aria-pressed", String(stage.loop));
-    sound.setAttribute("aria-pressed", String(!settings.muted));
-    scrub.max = String(stage.duration);
+    for (const name of ["aria-label", "title"]) put(play, name, stage.playing ? "Pause" : "Play");
+    put(loop, "aria-pressed", String(stage.loop));
+    put(sound, "aria-pressed", String(!settings.muted));
+    put(scrub, "max", String(stage.duration));
     scrub.value = String(stage.time);
     scrub.style.setProperty("--at", stage.time / stage.duration);
-    scrub.setAttribute("aria-valuetext", `${stage.time.toFixed(2)} of ${stage.duration.toFixed(2)} seconds`);
+    const digits = stage.playing ? 0 : 2;
+    const told = `${stage.time.toFixed(digits)} of ${stage.duration.toFixed(digits)} seconds`;
+    put(scrub, "aria-valuetext", told);
     clock.textContent = `${stage.time.toFixed(2)} / ${stage.duration.toFixed(2)} s`;
-    title.textContent = stage.title;
+    if (title.textContent !== stage.title) title.textContent = stage.title;
   };
   return bar;
 }
@@ -215,14 +242,14 @@ const hover = {
   timer: 0,
 
   enter(clip, screen) {
+    if (clip === this.clip || !clip.file || still.matches) return;
     this.leave();
-    if (!clip.file || still.matches) return;
+    this.clip = clip;
     this.timer = setTimeout(() => {
-      this.clip = clip;
       this.video = videoOf(clip, true);
       this.video.classList.add("hovering");
       this.video.loop = true;
-      this.video.onerror = () => this.leave();
+      this.video.onerror = () => (drop(this.video), (this.video = null));
       screen.append(this.video);
       this.video.play().catch(() => {});
     }, 120);

@@ -21,7 +21,7 @@ const DRAFTS = "draft and final";
 
 /* Which clips: a state, a label for each axis, a model, a verdict, words, or a group of failures. */
 
-const filter = { state: null, labels: {}, model: null, verdict: "", words: [], group: null };
+const filter = { state: null, labels: Object.create(null), model: null, verdict: "", words: [], group: null };
 
 const VERDICTS = {
   "": ["any verdict", () => true],
@@ -49,7 +49,10 @@ function isShown(clip) {
 /* With a filter that leaves holes the clips move together; an axis narrowed down leaves none. */
 const isSparse = () => Boolean(filter.state || filter.model || filter.group || filter.verdict || filter.words.length);
 
-/* Rows and columns. A row is what differs in the column's axis alone; the spec's order stands. */
+/* Rows and columns. A row is what differs in the column's axis alone; the spec's order stands. Jobs without that axis
+   follow one another; and where almost every place would be a hole, as with seeds of each job's own, all move together. */
+
+const MOST_HOLES = 4;
 
 function columnAxes() {
   const axes = page.axes.filter(({ labels }) => labels.length > 1).map(({ name }) => name);
@@ -74,13 +77,19 @@ function arranged(shown) {
   const others = page.axes.map(({ name }) => name).filter((name) => name !== columns);
   const lead = others.includes(settings.lead) ? [settings.lead, ...others.filter((name) => name !== settings.lead)] : others;
   const rows = new Map();
+  const met = new Map();
+  const used = new Set();
   for (const clip of shown) {
     const labels = lead.filter((name) => clip.labels[name] !== null).map((name) => [name, clip.labels[name]]);
-    const at = place.get(clip.labels[columns]) ?? 0;
-    let key = JSON.stringify(labels);
-    while (rows.get(key)?.cells[at]) key += "+";
-    if (!rows.has(key)) rows.set(key, { labels, cells: [] });
-    rows.get(key).cells[at] = clip;
+    const key = JSON.stringify(labels);
+    const at = place.get(clip.labels[columns]);
+    const loose = at === undefined;
+    const before = loose ? "loose" : (met.get(`${at} ${key}`) ?? 0);
+    if (!loose) met.set(`${at} ${key}`, before + 1);
+    if (!rows.has(`${before} ${key}`)) rows.set(`${before} ${key}`, { labels, loose, places: new Map() });
+    const { places } = rows.get(`${before} ${key}`);
+    places.set(loose ? places.size : at, clip);
+    if (!loose) used.add(at);
   }
   const sorted = [...rows.values()];
   if (lead !== others) {
@@ -88,9 +97,12 @@ function arranged(shown) {
     const rank = ({ labels }) => ranks.get(labels.find(([name]) => name === lead[0])?.[1]) ?? -1;
     sorted.sort((row, other) => rank(row) - rank(other));
   }
-  const used = [...place.values()].filter((at) => sorted.some(({ cells }) => cells[at]));
-  for (const row of sorted) row.cells = isSparse() ? row.cells.filter(Boolean) : used.map((at) => row.cells[at] ?? null);
-  return { rows: sorted, columns: Math.max(1, ...sorted.map(({ cells }) => cells.length)) };
+  const inOrder = [...used].sort((one, other) => one - other);
+  const aligned = sorted.filter(({ loose }) => !loose);
+  const close = isSparse() || aligned.length * used.size > MOST_HOLES * shown.length;
+  const closed = ({ places }) => [...places.keys()].sort((one, other) => one - other).map((at) => places.get(at));
+  for (const row of sorted) row.cells = close || row.loose ? closed(row) : inOrder.map((at) => row.places.get(at) ?? null);
+  return { rows: sorted, columns: Math.max(1, ...(aligned.length ? aligned : sorted).map(({ cells }) => cells.length)) };
 }
 
 const fitting = (width, size) => Math.max(1, Math.floor((width + GAP) / (size + GAP)));
@@ -134,9 +146,10 @@ function screen(clip) {
     { type: "button", class: "open", "data-key": clip.key, click: (event) => (event.shiftKey || event.ctrlKey || event.metaKey ? choose(clip) : look(clip)) },
     image ? picture(image, "", "poster") : clip.file ? null : unexposed(clip),
   );
-  const box = el("div", { class: "screen", pointerenter: (event) => event.pointerType === "mouse" && !stage.has(clip) && hover.enter(clip, box), pointerleave: () => hover.leave() }, open);
+  const under = (event) => event.pointerType === "mouse" && !keyed && !stage.has(clip) && hover.enter(clip, box);
+  const box = el("div", { class: "screen", pointerenter: under, pointermove: under, pointerleave: () => hover.leave() }, open);
   if (clip.final) box.append(el("span", { class: "tag" }, "draft"));
-  else if (clip.file) box.append(button(`Select ${clip.name}`, { class: "mark", tabindex: "-1", click: () => choose(clip) }, icon("check")));
+  else if (clip.file) box.append(button(`Select ${clip.name}`, { class: "mark", tabindex: "-1", mousedown: keepFocus, click: () => choose(clip) }, icon("check")));
   return box;
 }
 
@@ -145,9 +158,11 @@ function unexposed(clip) {
   return el("span", { class: "unexposed" }, stills.map((frame) => picture(frame.image, "", "half")), el("span", { class: "why" }, ABSENT[clip.state] ?? "No video"));
 }
 
+const pointing = (clip) => ({ pointerenter: () => pointed(clip), pointermove: () => pointed(clip) });
+
 function cellOf(clip) {
   if (!clip) return el("div", { class: "cell hole", role: "listitem" }, el("span", { class: "unseen" }, "no such job"));
-  const cell = el("div", { class: "cell", role: "listitem", "data-state": clip.state, pointermove: () => activate(clip) }, screen(clip), caption(clip));
+  const cell = el("div", { class: "cell", role: "listitem", "data-state": clip.state, ...pointing(clip) }, screen(clip), caption(clip));
   known.set(clip, cell);
   mark(clip);
   return cell;
@@ -155,7 +170,7 @@ function cellOf(clip) {
 
 function caption(clip) {
   const columns = chosenColumns();
-  const label = columns && columns !== DRAFTS ? [el("span", { class: "axis" }, columns), " ", clip.labels[columns] ?? clip.name] : columns === DRAFTS ? [facts(clip).slice(0, 3).join(" · ")] : [clip.name];
+  const label = columns && columns !== DRAFTS && clip.labels[columns] !== null ? [el("span", { class: "axis" }, columns), " ", clip.labels[columns]] : columns === DRAFTS ? [facts(clip).slice(0, 3).join(" · ")] : [clip.name];
   return el("div", { class: "caption" }, el("bdi", { class: "label", title: clip.name }, label), clip.state === "done" ? null : el("span", { class: "state" }, word(clip.state)), clip.final ? null : rating(clip, true));
 }
 
@@ -183,7 +198,7 @@ function headOf(row) {
 function itemOf(clip) {
   const node = el(
     "div",
-    { class: "item", role: "listitem", "data-state": clip.state, pointermove: () => activate(clip) },
+    { class: "item", role: "listitem", "data-state": clip.state, ...pointing(clip) },
     screen(clip),
     el(
       "div",
