@@ -1,10 +1,12 @@
-/* The clips of the page, unpacked from its data: one object a job, in the order of the spec. */
+/* The clips of the page, read from its packed data: one object a job, in the order of the spec. */
 
 const page = JSON.parse(document.getElementById("data").textContent);
 
 const text = (number) => (number === null ? null : page.texts[number]);
 
-const file = (href) => (href === null ? null : { href, name: readable(href.replace(/^\.\//, "")) });
+const still = (number) => (number === null ? null : page.stills[number]);
+
+const file = (href) => href && { href, get name() { return readable(href.replace(/^\.\//, "")); } };
 
 /* A folder's name can hold bytes that are not UTF-8. */
 function readable(href) {
@@ -15,32 +17,40 @@ function readable(href) {
   }
 }
 
-function unpack(row, index) {
-  const raw = Object.fromEntries(page.fields.map((field, at) => [field, row[at]]));
-  return {
-    ...raw,
-    index,
-    state: text(raw.state),
-    prompt: text(raw.prompt),
-    model: text(raw.model),
-    resolution: text(raw.resolution),
-    error: text(raw.error),
-    hint: text(raw.hint),
-    first: raw.first === null ? null : page.stills[raw.first],
-    last: raw.last === null ? null : page.stills[raw.last],
-    file: file(raw.file),
-    labels: Object.fromEntries(page.axes.map(({ name, labels }, at) => [name, labels[raw.axes[at]] ?? null])),
-    request: () => text(raw.request).replace(/^  "seed": null/m, () => `  "seed": ${raw.asked}`),
-  };
+/* Twenty thousand are opened at once and few are looked at: a part is read when somebody asks for it. */
+const PARTS = { state: text, prompt: text, model: text, resolution: text, error: text, hint: text, first: still, last: still, file };
+const AT = Object.fromEntries(page.fields.map((field, at) => [field, at]));
+
+class Clip {
+  constructor(row, index) {
+    this.row = row;
+    this.index = index;
+  }
+
+  get labels() {
+    this.known ??= Object.fromEntries(page.axes.map(({ name, labels }, at) => [name, labels[this.row[AT.axes][at]] ?? null]));
+    return this.known;
+  }
+
+  get request() {
+    return text(this.row[AT.request]).replace(/^  "seed": null/m, () => `  "seed": ${this.asked}`);
+  }
 }
 
-const clips = page.rows.map(unpack);
+for (const field of page.fields) {
+  const read = PARTS[field] ?? ((value) => value);
+  if (!(field in Clip.prototype)) Object.defineProperty(Clip.prototype, field, { get() { return read(this.row[AT[field]]); } });
+}
+
+const clips = page.rows.map((row, index) => new Clip(row, index));
 const byKey = new Map(clips.map((clip) => [clip.key, clip]));
 
 /* A draft stands beside the clip that was promoted from it; it is looked at, never counted or picked. */
 function draftOf(clip) {
-  if (!clip.draft) return null;
-  clip.draftClip ??= { ...clip, ...clip.draft, key: `draft ${clip.key}`, file: file(clip.draft.file), draft: null, final: clip, state: "done", hint: null, error: null };
+  const { draft } = clip;
+  if (!draft) return null;
+  const own = { ...draft, key: `draft ${clip.key}`, file: file(draft.file), draft: null, final: clip, state: "done", hint: null, error: null };
+  clip.draftClip ??= Object.create(clip, Object.getOwnPropertyDescriptors(own));
   return clip.draftClip;
 }
 

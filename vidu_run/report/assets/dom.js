@@ -52,7 +52,7 @@ const moment = (seconds) =>
 /* A command can be selected whole with one click, and wraps nowhere inside a word. */
 const command = (line) => el("code", { class: "command", tabindex: "0" }, line);
 
-const still = matchMedia("(prefers-reduced-motion: reduce)");
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /* What the browser keeps between visits; a browser that keeps nothing is no reason to stop. */
 const shelf = {

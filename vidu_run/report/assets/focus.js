@@ -25,7 +25,7 @@ const focus = {
     if (!this.dialog.open) this.dialog.showModal();
     this.dialog.scrollTop = 0;
     this.stage.show(chosenClips);
-    if (!still.matches) this.stage.play();
+    if (!calm.matches) this.stage.play();
     (one(".bar-of-tools button", this.dialog) ?? one(".close", this.dialog)).focus({ preventScroll: true });
   },
 
@@ -128,7 +128,7 @@ const focus = {
         el("ul", { class: "chips", "aria-label": "Axes" }, labelsOf(clip).map(([axis, label]) => el("li", null, el("span", null, axis), " ", el("bdi", null, label)))),
         this.history(clip),
       ),
-      el("div", { class: "papers" }, papers(clip), el("pre", { tabindex: "0", "aria-label": "The request" }, clip.request())),
+      el("div", { class: "papers" }, papers(clip), el("pre", { tabindex: "0", "aria-label": "The request" }, clip.request)),
     );
   },
 

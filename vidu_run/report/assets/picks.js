@@ -117,11 +117,11 @@ function verdict({ stars: number }) {
 
 /* The control of one clip's stars: five stars and a cross, each a button; what is set already is taken back. */
 function rating(clip, compact) {
-  const given = (number) => () => judge(clip, number);
-  const box = el("div", { class: "rating", role: "group", "aria-label": `Verdict on ${clip.name}`, mousedown: keepFocus });
+  const given = ({ target }) => target.closest("button") && judge(clip, Number(target.closest("button").value));
+  const box = el("div", { class: "rating", role: "group", "aria-label": `Verdict on ${clip.name}`, mousedown: keepFocus, click: given });
   const reach = compact ? { tabindex: "-1" } : {};
-  for (let number = 1; number <= 5; number++) box.append(button(`${count(number, "star")}`, { class: "star", click: given(number), ...reach }, "★"));
-  box.append(button("Reject", { class: "reject", click: given(REJECTED), ...reach }, icon("cross")));
+  for (let number = 1; number <= 5; number++) box.append(button(count(number, "star"), { class: "star", value: number, ...reach }, "★"));
+  box.append(button("Reject", { class: "reject", value: REJECTED, ...reach }, icon("cross")));
   box.show = () => {
     const number = picks.of(clip).stars;
     [...box.children].forEach((each, at) => each.setAttribute("aria-pressed", String(at < 5 ? number > at : number === REJECTED)));

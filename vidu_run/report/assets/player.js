@@ -242,7 +242,7 @@ const hover = {
   timer: 0,
 
   enter(clip, screen) {
-    if (clip === this.clip || !clip.file || still.matches) return;
+    if (clip === this.clip || !clip.file || calm.matches) return;
     this.leave();
     this.clip = clip;
     this.timer = setTimeout(() => {
