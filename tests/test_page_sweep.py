@@ -161,6 +161,19 @@ def test_picks_are_found_where_only_the_output_folder_is_named(chromium: Browser
         expect(seen.page.locator(".tally")).to_have_text("1 picked")
 
 
+def test_a_renamed_spec_has_the_picks_that_stand_beside_its_present_name(sweep: Folder) -> None:
+    (sweep.path / "jobs.yaml").rename(sweep.path / "other.yaml")
+    (sweep.path / "other.picks.yaml").write_text("picks: 3")
+    out = ("--provider", "local", "--out", "out/jobs.local")
+    assert sweep("report", "jobs.yaml", *out).code == 0
+    assert "other.picks.yaml:1:8: picks must be a list" in sweep("report", "other.yaml", *out).err
+
+
+def test_who_forgets_that_it_was_a_rehearsal_is_told_where_it_is(sweep: Folder) -> None:
+    said = "out/jobs: nothing has been run here yet; a rehearsal is in out/jobs.local: add --provider local"
+    assert said in sweep("status", "jobs.yaml").err
+
+
 def everything() -> dict[str, Any]:
     """Jobs in every state, with all that asks for attention."""
     states = ("done", "planned", "submitted", "ready", "in_doubt", "failed", "rejected", "abandoned")

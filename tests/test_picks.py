@@ -39,6 +39,7 @@ def test_nobody_needs_to_have_picked_anything() -> None:
     [
         ("picks: 3", "-:1:8: picks must be a list"),
         ("stars: 3", "picks is missing"),
+        ("version: 1", "-:1:1: a file of picks has no 'version'"),
         (f"picks:\n  - {{key: {ONE}, name: a, stars: 6}}", "-:2:"),
         (f"picks:\n  - {{key: {ONE}, name: a, star: 5}}", "did you mean stars?"),
         ("picks:\n  - {key: abc, name: a}", "is not a key of 64 hex digits"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from difflib import get_close_matches
@@ -296,7 +297,7 @@ def report(
     out = _folder(spec, state, options)
     console = Console()
     with view.read(out) as journal:
-        picks = results.picks_beside(journal, out, spec and spec.parent)
+        picks = results.picks_beside(journal, out, spec)
         held = results.hold(journal, out, picks, run_lives(out))
         page = results.write_page(held)
         results.write_table(held, console.say)
@@ -487,7 +488,9 @@ def init(folder: Path) -> int:
     from vidu_run.starter import make_starter
 
     made = make_starter(folder)
-    Console().answer("\n".join([*(str(path) for path in made), "", f"next: vidu-run {folder / 'jobs.yaml'}"]))
+    Console().answer(
+        "\n".join([*(str(path) for path in made), "", f"next: vidu-run {shlex.quote(str(folder / 'jobs.yaml'))}"])
+    )
     return Exit.DONE
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from vidu_run.tally import ORDER, Reckoning
+from vidu_run.tally import AT_API, ORDER, Reckoning
 
 COLOURS = {
     "done": "green",
@@ -23,7 +23,7 @@ COLOURS = {
 }
 FAINT = "bright_black"
 BETWEEN = " · "
-FULL, EMPTY = "━", "─"
+FULL, UNDERWAY, EMPTY = "━", "╍", "─"
 WIDEST_BAR = 40
 
 WORTH = {"done": 0, "in_doubt": 1, "failed": 2, "rejected": 3, "submitted": 4, "ready": 5, "planned": 6}
@@ -92,7 +92,7 @@ def _bar(found: Reckoning, width: int) -> Text:
     if begun and not found.counts.get("planned"):
         shares[begun[0]] += max(0, width - sum(shares.values()))
     for state, cells in shares.items():
-        line.append(FULL * cells, style=COLOURS[state])
+        line.append((UNDERWAY if state == AT_API else FULL) * cells, style=COLOURS[state])
     line.append(EMPTY * (width - len(line)), style=FAINT)
     line.truncate(width)
     return line

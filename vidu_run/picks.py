@@ -44,7 +44,7 @@ def parse_picks(text: str, shown: str) -> dict[Key, Pick]:
 
 def _checked(document: Document) -> dict[Key, Pick]:
     told = {problem.place for problem in document.problems}
-    shape = structure(document, read_schema("picks.schema.json"))
+    shape = structure(document, read_schema("picks.schema.json"), "a file of picks")
     if problems := [*document.problems, *(problem for problem in shape if problem.place not in told)]:
         raise SpecTrouble(fold(problems))
     entries: list[dict[str, Any]] = document.data["picks"]

@@ -100,12 +100,11 @@ def hold(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Held
     )
 
 
-def picks_beside(journal: ReadJournal, out: Path, source: Path | None) -> dict[Key, Pick]:
-    """The picks that stand beside the spec; `source` is its folder, taken from where the output folder stands when
-    nobody says. Raises SpecTrouble where they cannot be understood.
+def picks_beside(journal: ReadJournal, out: Path, spec: Path | None) -> dict[Key, Pick]:
+    """The picks that stand beside the spec; where nobody names it, beside the one of the last run, which stood above
+    the output folder. Raises SpecTrouble where they cannot be understood.
     """
-    folder = source or out.resolve().parent.parent
-    path = picks_file(folder / (journal.meta("spec") or "spec"))
+    path = picks_file(spec or out.resolve().parent.parent / (journal.meta("spec") or "spec"))
     return read_picks(path) if path.is_file() else {}
 
 

@@ -22,7 +22,10 @@ from vidu_run.report.data import status
 def read(out: Path) -> Iterator[ReadJournal]:
     """The state of a folder, to look at; raises UsageTrouble where there is none."""
     if not (out / state_file.NAME).exists():
-        raise UsageTrouble(f"{out}: nothing has been run here yet")
+        rehearsal = out.with_name(f"{out.name}.local")
+        there = (rehearsal / state_file.NAME).exists()
+        hint = f"; a rehearsal is in {rehearsal}: add --provider local" if there else ""
+        raise UsageTrouble(f"{out}: nothing has been run here yet{hint}")
     journal = ReadJournal(out)
     try:
         yield journal

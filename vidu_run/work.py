@@ -238,7 +238,8 @@ def ended(
 def _picks(journal: SqliteJournal, setting: Setting, console: Console) -> Picks:
     """A file of picks that cannot be read is no reason to leave a run without its page."""
     try:
-        return results.picks_beside(journal, setting.out, setting.source)
+        spec = setting.source and setting.source / (journal.meta("spec") or "spec")
+        return results.picks_beside(journal, setting.out, spec)
     except SpecTrouble as trouble:
         console.problems([replace(problem, warning=True) for problem in trouble.problems])
         return {}

@@ -116,15 +116,15 @@ class RequestChecker:
             yield way, describe(error, str(way[-1]) if way else "request", model)
 
 
-def structure(document: Document, schema: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with the shape of a spec file, before anything is rendered."""
+def structure(document: Document, schema: Mapping[str, Any], whole: str = "the spec") -> list[Problem]:
+    """What is wrong with the shape of a file, before anything is rendered; `whole` is what messages call it."""
     problems = []
     for error in validator(schema).iter_errors(document.data):
         way = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
             for name, hint in unknown_fields(error):
                 place = document.place((*way, name), of_key=True)
-                problems.append(Problem(place, f"{_where(way)} has no {name!r}{hint}"))
+                problems.append(Problem(place, f"{_where(way) if way else whole} has no {name!r}{hint}"))
         elif "propertyNames" not in error.absolute_schema_path:
             problems.append(Problem(document.place(way), describe(error, _where(way))))
     return problems + list(_names(document))
