@@ -135,8 +135,9 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return target.read_bytes()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """While it is open its thread has a running loop: a module that uses it runs no loop of its own."""
     from browser import launched
 
     with launched() as browser:

@@ -21,8 +21,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from browser import launched
 from PIL import Image
-from playwright.sync_api import Browser
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble
 from vidu_run.local.account import USUAL, Terms
@@ -664,9 +664,9 @@ PLAYED = """async () => {
 
 
 @pytest.mark.browser
-def test_a_browser_plays_the_link_to_its_end(chromium: Browser, api: Served) -> None:
+def test_a_browser_plays_the_link_to_its_end(api: Served) -> None:
     link = api.ended(api.accepted(SMALL))["video_url"]
-    with chromium.new_page() as page:
+    with launched() as chromium, chromium.new_page() as page:
         page.goto(link)
         assert page.evaluate(PLAYED) == [960, 540, 1, 1, None]
 

@@ -11,8 +11,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from browser import launched
 from PIL import Image
-from playwright.sync_api import Browser
 from test_render import scene, shown, world
 
 from vidu_run.local.render import FPS, Scene, render
@@ -227,14 +227,14 @@ def test_in_a_long_clip_the_sound_of_a_moment_lies_beside_its_pictures(tmp_path:
 
 
 @pytest.mark.browser
-def test_a_clip_with_sound_plays_to_its_end_in_a_browser(chromium: Browser, tmp_path: Path, pair: Scene) -> None:
+def test_a_clip_with_sound_plays_to_its_end_in_a_browser(tmp_path: Path, pair: Scene) -> None:
     render(replace(pair, sound=True, music=True), tmp_path / "clip.mp4")
     (tmp_path / "page.html").write_text(
         '<!doctype html><video src="clip.mp4"></video><button onclick="video.play()">Play</button>'
         "<script>const video = document.querySelector('video'); let ended = new Promise((settle) => "
         "{ video.onended = () => settle('ended'); video.onerror = () => settle(video.error.message); });</script>"
     )
-    with chromium.new_page() as page:
+    with launched() as chromium, chromium.new_page() as page:
         page.goto((tmp_path / "page.html").as_uri())
         page.get_by_role("button").click()
         assert page.evaluate("ended") == "ended"

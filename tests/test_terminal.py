@@ -459,7 +459,7 @@ def test_a_watch_of_an_ended_run_says_so_and_one_without_a_spec_is_bad_usage(
 
 def test_ctrl_c_ends_a_watch_quietly_and_the_run_goes_on(folder: Folder, server: FaultServer) -> None:
     folder.sweep(4, extra="concurrency: 1\n")
-    server.task_seconds = 1.5
+    server.task_seconds = 600
     running = folder.start(*run_words(server), "--json")
     server.wait_for_post()
     watch = Terminal(folder, ["status", "jobs.yaml", "--watch"], 100)
@@ -469,6 +469,8 @@ def test_ctrl_c_ends_a_watch_quietly_and_the_run_goes_on(folder: Folder, server:
     assert watch.process.returncode == 130
     assert "of 4 done" not in watch.screen.text
     assert "Traceback" not in watch.screen.text
+    assert running.poll() is None
+    server.task_seconds = 0
     ended, _ = running.communicate(timeout=60)
     assert json.loads(ended)["counts"] == {"done": 4}
     assert not (folder.path / "out/jobs/state.db-wal").exists()
