@@ -21,6 +21,7 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from vidu_run.report.page import write_page
+from vidu_run.report.poster import small
 
 POSTERS = 200
 SEEDS = 20
@@ -123,10 +124,11 @@ def main() -> None:
     print("jobs      page   file MB   written s   ready s   MB   MB after a full scroll   scroll s")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "posters").mkdir()
+        (folder / "posters/small").mkdir(parents=True)
         for number in range(POSTERS):
             noise = Image.effect_noise((480, 270), 20).convert("RGB")
             noise.save(folder / poster(number), "WEBP", quality=60)
+            noise.resize((240, 135)).save(small(folder / poster(number)), "WEBP", quality=60)
         for jobs in parser.parse_args().jobs:
             shown, begun = document(jobs), time.process_time()
             write_page(shown, folder / "report.html")

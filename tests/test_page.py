@@ -306,6 +306,15 @@ def test_a_poster_is_taken_a_third_into_the_video(tmp_path: Path) -> None:
         assert blue > red
 
 
+def test_a_poster_has_a_smaller_version_beside_it(tmp_path: Path) -> None:
+    Image.new("RGB", (800, 400)).save(tmp_path / "still.png")
+
+    assert frame_thumbnail(tmp_path / "still.png", tmp_path / "still.webp")
+
+    with Image.open(tmp_path / "still.webp") as picture, Image.open(tmp_path / "small" / "still.webp") as smaller:
+        assert (picture.size, smaller.size) == ((480, 240), (240, 120))
+
+
 @pytest.mark.parametrize("content", [b"", b"not a video", b"\x00\x00\x00\x18ftypmp42"])
 def test_a_broken_video_gives_no_poster_and_leaves_no_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "clip.mp4").write_bytes(content)

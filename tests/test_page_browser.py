@@ -16,7 +16,7 @@ from test_page import a_document, a_job, encode_clip
 
 from vidu_run.picks import Pick, parse_picks
 from vidu_run.report.page import write_page
-from vidu_run.report.poster import frame_thumbnail, make_poster
+from vidu_run.report.poster import frame_thumbnail, make_poster, small
 
 pytestmark = pytest.mark.browser
 
@@ -69,6 +69,8 @@ def a_done_job(clip: Path, folder: Path, name: str = "harbour-s1", **changes: An
     copies = {video: "clip.mp4", poster: "poster.webp"}
     copies |= dict.fromkeys(frames.values(), "still.png")
     copies |= {f"posters/{Path(frame).stem}.webp": "still.webp" for frame in frames.values()}
+    pictures = [target for target in copies if target.startswith("posters/")]
+    copies |= {str(small(Path(picture))): f"small/{copies[picture]}" for picture in pictures}
     for target, source in copies.items():
         (folder / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(clip / source, folder / target)
@@ -458,6 +460,26 @@ def test_two_clips_side_by_side_play_as_one_and_show_what_tells_them_apart(
         page.keyboard.press("5")
         page.keyboard.press("Escape")
         assert {name: pick.stars for name, pick in exported(page).items()} == {"harbour-s4": 5}
+
+
+def test_a_small_cell_shows_the_small_picture_and_the_closer_look_the_whole_one(
+    opened: Open, clip: Path, tmp_path: Path
+) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        pictures = seen.page.locator(".cell img.poster")
+        expect(pictures.first).to_have_attribute("src", re.compile("posters/small/"))
+        seen.page.get_by_label("Size").fill("600")
+        expect(pictures.first).to_have_attribute("src", re.compile("posters/(?!small)"))
+
+    assert seen.complaints == []
+
+
+def test_where_there_is_no_small_picture_the_whole_one_is_shown(opened: Open, clip: Path, tmp_path: Path) -> None:
+    jobs = a_sweep(clip, tmp_path, seeds=1)
+    shutil.rmtree(tmp_path / "posters" / "small")
+    with opened(*jobs) as seen:
+        expect(seen.page.locator(".cell img.poster")).to_have_attribute("src", re.compile("posters/(?!small)"))
+        assert seen.page.locator(".cell img.poster").evaluate("image => image.decode().then(() => image.naturalWidth)")
 
 
 def test_a_final_stands_beside_the_draft_it_was_promoted_from(opened: Open, clip: Path, tmp_path: Path) -> None:

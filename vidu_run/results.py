@@ -209,7 +209,7 @@ def _other_seeds(held: Held) -> list[str]:
 
 def _pictures(held: Held) -> dict[str, str]:
     """Small pictures, made once: of each video by its bytes, of each stored frame by its name."""
-    from vidu_run.report.poster import frame_thumbnail, make_poster
+    from vidu_run.report.poster import frame_thumbnail, make_poster, small
 
     out, wanted = held.out, dict[str, tuple[Any, Path, Path]]()
     for sheet in held.sheets:
@@ -225,5 +225,5 @@ def _pictures(held: Held) -> dict[str, str]:
         target = out / POSTERS / f"{draft.sha256[:24]}.webp"
         wanted[draft.file] = (make_poster, out / draft.file, target)
     with ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda item: item[2].exists() or item[0](item[1], item[2]), wanted.values())
+        made = pool.map(lambda item: small(item[2]).exists() or item[0](item[1], item[2]), wanted.values())
         return {name: f"{POSTERS}/{item[2].name}" for (name, item), ok in zip(wanted.items(), made, strict=True) if ok}

@@ -54,9 +54,12 @@ function draftOf(clip) {
   return clip.draftClip;
 }
 
-function labelsOf(clip) {
-  return page.axes.filter(({ name }) => clip.labels[name] !== null).map(({ name }) => [name, clip.labels[name]]);
+/* Names and labels of some axes, given by their places; those that the clip does not have are left out. */
+function labelled(clip, axes) {
+  return axes.map((axis) => [page.axes[axis].name, page.axes[axis].labels[clip.row[AT.axes][axis]]]).filter(([, label]) => label !== undefined);
 }
+
+const labelsOf = (clip) => labelled(clip, [...page.axes.keys()]);
 
 function soughtText(clip) {
   const labels = labelsOf(clip).map(([axis, label]) => `${axis}=${label}`);

@@ -26,16 +26,26 @@ function keepFocus(event) {
   if (document.activeElement.matches("select, input, textarea")) document.activeElement.blur();
 }
 
+const SMALL = 240;
+
 const icon = (name) => el("span", { class: `icon ${name}`, "aria-hidden": "true" });
 
-const picture = (src, alt, kind) =>
-  el("img", { src, alt, class: kind, loading: "lazy", decoding: "async", draggable: "false", error: (event) => event.target.remove() });
+/* A picture of the page has a smaller one, for where it is shown small: the browser keeps about a thousand decoded ones.
+   Where there is none the picture itself is tried. None is lazy: only those near the window are made, and Chromium
+   keeps a lazy one, and all it stood in, for ever when it goes before it came. */
+function picture(src, alt, kind, width = Infinity) {
+  const small = src.replace(/\bposters\/([^/]+)$/, "posters/small/$1");
+  const failed = ({ target }) => (target.getAttribute("src") === src ? target.remove() : (target.src = src));
+  return el("img", { src: width * devicePixelRatio > SMALL * 1.4 ? src : small, alt, class: kind, decoding: "async", draggable: "false", error: failed });
+}
 
 const link = (target) => el("a", { href: target.href, target: "_blank", rel: "noreferrer noopener" }, el("bdi", null, target.name));
 
 const word = (state) => state.replaceAll("_", " ");
 
-const count = (number, noun, plural = `${noun}s`) => `${number.toLocaleString("en")} ${number === 1 ? noun : plural}`;
+const { format } = new Intl.NumberFormat("en");
+
+const count = (number, noun, plural = `${noun}s`) => `${format(number)} ${number === 1 ? noun : plural}`;
 
 function span(seconds) {
   if (seconds < 59.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`;

@@ -189,7 +189,7 @@ const focus = {
 function end(frame, label, clip) {
   if (!frame) return el("span", { class: "end" });
   const place = { class: "end", href: frame.href, title: `${label}: ${frame.name}`, target: "_blank", rel: "noreferrer noopener", "aria-label": `${label} of ${clip.name}` };
-  if (frame.image) return el("a", place, picture(frame.image, ""));
+  if (frame.image) return el("a", place, picture(frame.image, "", null, 120));
   return el("a", place, /^https:/i.test(frame.href) ? "web ↗" : "file");
 }
 

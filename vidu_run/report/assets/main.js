@@ -1,12 +1,11 @@
 /* The page at work: settings, what is active and chosen, filters, keys. */
 
-const settings = { view: "grid", columns: usualColumns(), lead: "", size: 260, order: "spec", loop: true, muted: true };
+const settings = { view: "grid", columns: usualColumns, lead: "", size: 260, order: "spec", loop: true, muted: true };
 for (const [name, value] of shelf.readMap("vidu-run view")) if (Object.hasOwn(settings, name) && typeof value === typeof settings[name]) settings[name] = value;
 if (!Object.hasOwn(ORDERS, settings.order)) settings.order = "spec";
 if (settings.view !== "list") settings.view = "grid";
 settings.size = Math.min(720, Math.max(120, settings.size));
-if (!columnAxes().includes(settings.columns) && settings.columns !== "") settings.columns = usualColumns();
-if (clips.some((clip) => clip.draft)) settings.columns = DRAFTS;
+settings.columns = promoted ? DRAFTS : chosenColumns();
 
 const sheet = one(".sheet");
 const bar = one(".transport");
@@ -94,14 +93,14 @@ function select(label, value, options, change) {
   return el("label", { class: "choice" }, el("span", null, label), box);
 }
 
+const models = [...new Set(clips.map((clip) => clip.model))].filter(Boolean);
+
 function drawChoices() {
   const grid = settings.view === "grid";
-  const columns = columnAxes();
   const others = page.axes.map(({ name }) => name).filter((name) => name !== chosenColumns());
-  const models = [...new Set(clips.map((clip) => clip.model))].filter(Boolean);
   const set = (name) => (value) => (setting(name, value), refresh());
   const parts = [
-    grid && columns.length ? select("Columns", chosenColumns(), [...columns.map((name) => [name, name]), ["", "none"]], set("columns")) : null,
+    grid && columnAxes.length ? select("Columns", chosenColumns(), [...columnAxes.map((name) => [name, name]), ["", "none"]], set("columns")) : null,
     grid && chosenColumns() !== "" && chosenColumns() !== DRAFTS && others.length > 1 ? select("Rows by", settings.lead || others[0], others.map((name) => [name, name]), set("lead")) : null,
     grid ? null : select("Order", settings.order, Object.entries(ORDERS).map(([key, [name]]) => [key, name]), set("order")),
     ...page.axes.filter(({ labels }) => labels.length > 1).map(({ name, labels }) => select(name, String(labels.indexOf(filter.labels[name])), [["-1", "all"], ...labels.map((label, at) => [String(at), label])], (at) => narrow(name, labels[at] ?? null))),

@@ -39,7 +39,7 @@ function isShown(clip) {
   if (filter.state && clip.state !== filter.state) return false;
   if (filter.model && clip.model !== filter.model) return false;
   if (filter.group && !filter.group.has(clip.index)) return false;
-  if (Object.entries(filter.labels).some(([axis, label]) => label !== null && clip.labels[axis] !== label)) return false;
+  for (const axis in filter.labels) if (filter.labels[axis] !== null && clip.labels[axis] !== filter.labels[axis]) return false;
   if (filter.verdict && !VERDICTS[filter.verdict][1](picks.of(clip))) return false;
   if (!filter.words.length) return true;
   clip.sought ??= soughtText(clip);
@@ -54,49 +54,38 @@ const isSparse = () => Boolean(filter.state || filter.model || filter.group || f
 
 const MOST_HOLES = 4;
 
-function columnAxes() {
-  const axes = page.axes.filter(({ labels }) => labels.length > 1).map(({ name }) => name);
-  return clips.some((clip) => clip.draft) ? [DRAFTS, ...axes] : axes;
-}
+const varied = page.axes.filter(({ labels }) => labels.length > 1).map(({ name }) => name);
+const promoted = clips.some((clip) => clip.draft);
+const columnAxes = promoted ? [DRAFTS, ...varied] : varied;
+const usualColumns = promoted ? DRAFTS : (varied.find((name) => name === "seed") ?? varied.at(-1) ?? "");
+const chosenColumns = () => (settings.columns === "" || columnAxes.includes(settings.columns) ? settings.columns : usualColumns);
 
-function usualColumns() {
-  const axes = columnAxes();
-  return axes.find((name) => name === DRAFTS) ?? axes.find((name) => name === "seed") ?? axes.at(-1) ?? "";
-}
-
-function chosenColumns() {
-  const axes = columnAxes();
-  return settings.columns === "" || axes.includes(settings.columns) ? settings.columns : usualColumns();
-}
+const axisOf = (wanted) => page.axes.findIndex(({ name }) => name === wanted);
 
 function arranged(shown) {
   const columns = chosenColumns();
   if (columns === "") return { rows: [{ labels: [], cells: shown }], columns: shown.length };
   if (columns === DRAFTS) return { rows: shown.map((clip) => ({ labels: [["", clip.name]], cells: [draftOf(clip), clip] })), columns: 2 };
-  const place = new Map(page.axes.find(({ name }) => name === columns).labels.map((label, at) => [label, at]));
-  const others = page.axes.map(({ name }) => name).filter((name) => name !== columns);
-  const lead = others.includes(settings.lead) ? [settings.lead, ...others.filter((name) => name !== settings.lead)] : others;
+  const across = axisOf(columns);
+  const others = page.axes.map((_, axis) => axis).filter((axis) => axis !== across);
+  const led = others.includes(axisOf(settings.lead));
+  const lead = led ? [axisOf(settings.lead), ...others.filter((axis) => axis !== axisOf(settings.lead))] : others;
   const rows = new Map();
   const met = new Map();
   const used = new Set();
   for (const clip of shown) {
-    const labels = lead.filter((name) => clip.labels[name] !== null).map((name) => [name, clip.labels[name]]);
-    const key = JSON.stringify(labels);
-    const at = place.get(clip.labels[columns]);
-    const loose = at === undefined;
+    const labels = clip.row[AT.axes];
+    const key = lead.map((axis) => labels[axis]).join();
+    const at = labels[across];
+    const loose = at === null;
     const before = loose ? "loose" : (met.get(`${at} ${key}`) ?? 0);
     if (!loose) met.set(`${at} ${key}`, before + 1);
-    if (!rows.has(`${before} ${key}`)) rows.set(`${before} ${key}`, { labels, loose, places: new Map() });
+    if (!rows.has(`${before} ${key}`)) rows.set(`${before} ${key}`, { labels: labelled(clip, lead), rank: led ? (labels[lead[0]] ?? -1) : 0, loose, places: new Map() });
     const { places } = rows.get(`${before} ${key}`);
     places.set(loose ? places.size : at, clip);
     if (!loose) used.add(at);
   }
-  const sorted = [...rows.values()];
-  if (lead !== others) {
-    const ranks = new Map(page.axes.find(({ name }) => name === lead[0]).labels.map((label, at) => [label, at]));
-    const rank = ({ labels }) => ranks.get(labels.find(([name]) => name === lead[0])?.[1]) ?? -1;
-    sorted.sort((row, other) => rank(row) - rank(other));
-  }
+  const sorted = [...rows.values()].sort((row, other) => row.rank - other.rank);
   const inOrder = [...used].sort((one, other) => one - other);
   const aligned = sorted.filter(({ loose }) => !loose);
   const close = isSparse() || aligned.length * used.size > MOST_HOLES * shown.length;
@@ -139,12 +128,14 @@ const ORDERS = {
 
 /* The pieces. */
 
+const shownWidth = () => (settings.view === "list" ? 160 : settings.size);
+
 function screen(clip) {
   const image = clip.poster ?? (clip.file ? clip.first?.image : null);
   const open = el(
     "button",
     { type: "button", class: "open", "data-key": clip.key, click: (event) => (event.shiftKey || event.ctrlKey || event.metaKey ? choose(clip) : look(clip)) },
-    image ? picture(image, "", "poster") : clip.file ? null : unexposed(clip),
+    image ? picture(image, "", "poster", shownWidth()) : clip.file ? null : unexposed(clip),
   );
   const under = (event) => event.pointerType === "mouse" && !keyed && !stage.has(clip) && hover.enter(clip, box);
   const box = el("div", { class: "screen", pointerenter: under, pointermove: under, pointerleave: () => hover.leave() }, open);
@@ -155,7 +146,7 @@ function screen(clip) {
 
 function unexposed(clip) {
   const stills = [clip.first, clip.last].filter((frame) => frame?.image);
-  return el("span", { class: "unexposed" }, stills.map((frame) => picture(frame.image, "", "half")), el("span", { class: "why" }, ABSENT[clip.state] ?? "No video"));
+  return el("span", { class: "unexposed" }, stills.map((frame) => picture(frame.image, "", "half", shownWidth() / 2)), el("span", { class: "why" }, ABSENT[clip.state] ?? "No video"));
 }
 
 const pointing = (clip) => ({ pointerenter: () => pointed(clip), pointermove: () => pointed(clip) });
@@ -184,7 +175,7 @@ function headOf(row) {
   return el(
     "div",
     { class: "head" },
-    ends.some((still) => still?.image) ? el("span", { class: "ends" }, ends.map((still) => (still?.image ? picture(still.image, "") : null))) : null,
+    ends.some((still) => still?.image) ? el("span", { class: "ends" }, ends.map((still) => (still?.image ? picture(still.image, "", null, 80) : null))) : null,
     el(
       "div",
       { class: "words" },
