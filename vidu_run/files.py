@@ -12,6 +12,11 @@ from pathlib import Path
 from vidu_run.errors import StorageTrouble
 
 
+def spec_stem(name: str) -> str:
+    """What a spec is called without its ending: its output folder and the files beside it are named after that."""
+    return name.removesuffix(".yaml").removesuffix(".yml")
+
+
 def file_digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

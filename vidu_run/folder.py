@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble
-from vidu_run.files import make_folder
+from vidu_run.files import make_folder, spec_stem
 from vidu_run.journal import file as state_file
 from vidu_run.journal.sqlite import ReadJournal
 from vidu_run.lock import os_lock
@@ -22,9 +22,8 @@ PATIENCE = 1.0
 
 def output_folder(spec: Path, home: str, provider: str) -> Path:
     """`out/<spec name>/` beside the spec, `….local/` for the local API, `…@<provider>/` for another than the spec's."""
-    name = spec.name.removesuffix(".yaml").removesuffix(".yml")
     suffix = ".local" if provider == "local" else "" if provider == home else f"@{provider}"
-    return spec.parent / "out" / f"{name}{suffix}"
+    return spec.parent / "out" / f"{spec_stem(spec.name)}{suffix}"
 
 
 def folder_of(spec: Path, provider: str | None) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run.errors import Problem, SpecTrouble
+from vidu_run.files import spec_stem
 from vidu_run.job import Key
 from vidu_run.providers.catalogue import read_schema
 from vidu_run.spec.check import fold, structure
@@ -29,7 +30,7 @@ Picks = Mapping[Key, Pick]
 
 def picks_file(spec: Path) -> Path:
     """Where the picks of a spec stand: beside it, `jobs.picks.yaml` for `jobs.yaml`."""
-    return spec.with_name(spec.name.removesuffix(".yaml").removesuffix(".yml") + ".picks.yaml")
+    return spec.with_name(f"{spec_stem(spec.name)}.picks.yaml")
 
 
 def read_picks(path: Path) -> dict[Key, Pick]:

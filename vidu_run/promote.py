@@ -17,7 +17,7 @@ from vidu_run.choice import Choice, check_changes, chosen, named
 from vidu_run.difference import seen
 from vidu_run.drafts import SEEDS
 from vidu_run.errors import Place, Problem, SpecTrouble, UsageTrouble
-from vidu_run.files import give_name, held_aside
+from vidu_run.files import give_name, held_aside, spec_stem
 from vidu_run.frames import BadFrame, inside, measure
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import ReadJournal
@@ -96,14 +96,10 @@ def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: s
 
 def final_file(spec: Path) -> Path:
     """`jobs.final.yaml` for `jobs.yaml`; of a spec that is final already the next one, `jobs.final2.yaml`."""
-    stem = _stem(spec)
+    stem = spec_stem(spec.name)
     if found := FINAL.fullmatch(stem):
         return spec.with_name(f"{found['stem']}{int(found['number'] or 1) + 1}.yaml")
     return spec.with_name(f"{stem}.final.yaml")
-
-
-def _stem(spec: Path) -> str:
-    return spec.name.removesuffix(".yaml").removesuffix(".yml")
 
 
 def _head(source: Source, journal: ReadJournal) -> tuple[dict[str, Any], Mapping[str, Any]]:
@@ -139,10 +135,10 @@ def _taken(target: Path, spec: Path) -> Iterator[Problem]:
     place = Place(target.as_posix())
     if target.parent.resolve() != spec.parent.resolve():
         yield Problem(place, f"must stand beside {spec}: the paths of its frames would not hold elsewhere")
-    elif _stem(target) == _stem(spec):
+    elif spec_stem(target.name) == spec_stem(spec.name):
         yield Problem(place, f"would share the output folder of {spec}: give another --to FILE")
     else:
-        twins = (target, *(target.with_name(_stem(target) + ending) for ending in (".yaml", ".yml")))
+        twins = (target, *(target.with_name(spec_stem(target.name) + ending) for ending in (".yaml", ".yml")))
         if there := next((twin for twin in twins if twin.exists() or twin.is_symlink()), None):
             yield _exists(target, there)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidu_run.errors import UsageTrouble
+from vidu_run.files import spec_stem
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.record import Record, State
@@ -75,7 +76,7 @@ def boards(
     """A row's sheets follow one another. `pictures` are as for the page. Raises UsageTrouble for an unknown column."""
     axis = column_axis(sheets, column)
     pages = [(row, list(_pages(row.jobs))) for row in rows(sheets, axis)]
-    names = iter(file_names([("-".join(row.labels) or _stem(spec), len(parts)) for row, parts in pages]))
+    names = iter(file_names([("-".join(row.labels) or spec_stem(spec), len(parts)) for row, parts in pages]))
     made = []
     for row, parts in pages:
         for number, jobs in enumerate(parts, 1):
@@ -145,10 +146,6 @@ def _numbered(row: str, number: int) -> str:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-
-
-def _stem(spec: str) -> str:
-    return spec.removesuffix(".yaml").removesuffix(".yml")
 
 
 def _pages(jobs: Sequence[Sheet]) -> Iterator[Sequence[Sheet]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run.errors import Place, Problem, SpecTrouble
+from vidu_run.files import spec_stem
 from vidu_run.frames import inside, small_text
 from vidu_run.job import Job, Key
 from vidu_run.key import plain
@@ -53,7 +54,7 @@ class Spec:
 
     @property
     def name(self) -> str:
-        return self.path.name.removesuffix(".yaml").removesuffix(".yml")
+        return spec_stem(self.path.name)
 
     def warnings(self, keys: Container[Key] | None = None) -> list[Problem]:
         """What the user may not mean, folded; of the jobs with these keys alone."""
