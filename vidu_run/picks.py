@@ -11,7 +11,7 @@ from vidu_run.errors import Problem, SpecTrouble
 from vidu_run.files import spec_stem
 from vidu_run.job import Key
 from vidu_run.providers.catalogue import read_schema
-from vidu_run.spec.check import fold, structure
+from vidu_run.spec.check import check_structure
 from vidu_run.spec.read import Document, parse_yaml, read_yaml
 
 
@@ -44,10 +44,7 @@ def parse_picks(text: str, shown: str) -> dict[Key, Pick]:
 
 
 def _checked(document: Document) -> dict[Key, Pick]:
-    told = {problem.place for problem in document.problems}
-    shape = structure(document, read_schema("picks.schema.json"), "a file of picks")
-    if problems := [*document.problems, *(problem for problem in shape if problem.place not in told)]:
-        raise SpecTrouble(fold(problems))
+    check_structure(document, read_schema("picks.schema.json"), "a file of picks")
     entries: list[dict[str, Any]] = document.data["picks"]
     if twice := list(_twice(document, entries)):
         raise SpecTrouble(twice)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vidu_run.errors import Place, Problem
+from vidu_run.errors import Place, Problem, SpecTrouble
 from vidu_run.job import Frame, Image, Request
 from vidu_run.key import canonical
 from vidu_run.providers.catalogue import validator
@@ -116,8 +116,15 @@ class RequestChecker:
             yield way, describe(error, str(way[-1]) if way else "request", model)
 
 
-def structure(document: Document, schema: Mapping[str, Any], whole: str = "the spec") -> list[Problem]:
-    """What is wrong with the shape of a file, before anything is rendered; `whole` is what messages call it."""
+def check_structure(document: Document, schema: Mapping[str, Any], whole: str = "the spec") -> None:
+    """Raises SpecTrouble for a file that was not read well or has another shape; `whole` is what messages call it."""
+    told = {problem.place for problem in document.problems}
+    shape = (problem for problem in _structure(document, schema, whole) if problem.place not in told)
+    if problems := [*document.problems, *shape]:
+        raise SpecTrouble(fold(problems))
+
+
+def _structure(document: Document, schema: Mapping[str, Any], whole: str) -> list[Problem]:
     problems = []
     for error in validator(schema).iter_errors(document.data):
         way = tuple(error.absolute_path)

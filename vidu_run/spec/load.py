@@ -15,10 +15,7 @@ from vidu_run.key import plain
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import local_like, provider, read_schema
 from vidu_run.providers.rules import Provider
-from vidu_run.spec.check import (
-    fold,
-    structure,
-)
+from vidu_run.spec.check import check_structure, fold
 from vidu_run.spec.expand import expand
 from vidu_run.spec.judge import Judge
 from vidu_run.spec.read import read_yaml
@@ -82,10 +79,7 @@ def load(
     `assume_credits` are counted for a clip without a known price.
     """
     document = read_yaml(path, path.as_posix())
-    told = {problem.place for problem in document.problems}
-    shape = structure(document, read_schema("spec.schema.json"))
-    if problems := [*document.problems, *(problem for problem in shape if problem.place not in told)]:
-        raise SpecTrouble(fold(problems))
+    check_structure(document, read_schema("spec.schema.json"))
     data = plain(document.data)
     home = data.get("provider", LOCAL)
     chosen = choose_provider(home, provider_name)
