@@ -12,6 +12,7 @@ from typing import Any
 
 from vidu_run.errors import StorageTrouble, UsageTrouble
 from vidu_run.job import Key
+from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.providers.pricing import effective
 from vidu_run.providers.rules import Effective
@@ -52,7 +53,7 @@ def drafts(out: Path, sheets: Sequence[Sheet]) -> dict[Key, Draft]:
     wanted = {sheet.draft for sheet in sheets if sheet.draft is not None}
     found: dict[Key, Draft] = {}
     for folder in sorted(out.resolve().parent.iterdir()) if wanted else ():
-        if folder != out.resolve() and (folder / "state.db").is_file():
+        if folder != out.resolve() and (folder / state_file.NAME).is_file():
             found |= dict(_of(folder, wanted - found.keys(), os.path.relpath(folder, out.resolve())))
     return {sheet.key: found[sheet.draft] for sheet in sheets if sheet.draft in found}
 
