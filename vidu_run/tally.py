@@ -41,6 +41,14 @@ def kind_of(request: Mapping[str, object]) -> Kind:
     return model, resolution, seconds, bool(request.get("off_peak"))
 
 
+def by_kind(took: Iterable[tuple[Mapping[str, object], float]]) -> dict[Kind, list[float]]:
+    """The seconds that clips have taken, each told with its request."""
+    past: dict[Kind, list[float]] = {}
+    for request, seconds in took:
+        past.setdefault(kind_of(request), []).append(seconds)
+    return past
+
+
 @dataclass(slots=True)
 class Part:
     """A job of the run. `awaited`: this run is to submit it; `since`: when the API accepted it."""

@@ -20,7 +20,7 @@ from vidu_run.journal.port import Asked, Going, Progressed
 from vidu_run.journal.sqlite import ReadJournal
 from vidu_run.record import ENDED, State
 from vidu_run.show import counts_text
-from vidu_run.tally import BAD, Kind, Part, Tally, kind_of
+from vidu_run.tally import BAD, Kind, Part, Tally, by_kind, kind_of
 
 PERIOD = 1.0
 """Seconds between two looks."""
@@ -98,9 +98,6 @@ def look(journal: ReadJournal, lives: bool, before: Sight | None = None) -> Sigh
 
 def _ground(journal: ReadJournal, run: str) -> Ground:
     jobs = journal.jobs()
-    past: dict[Kind, list[float]] = {}
-    for request, seconds in journal.took():
-        past.setdefault(kind_of(request), []).append(seconds)
     return Ground(
         run=run,
         spec=journal.meta("spec") or "",
@@ -108,7 +105,7 @@ def _ground(journal: ReadJournal, run: str) -> Ground:
         going=journal.going(),
         jobs=jobs,
         kinds={job.key: kind_of(job.request) for job in jobs},
-        past=past,
+        past=by_kind(journal.took()),
         listed=journal.listed(),
         estimated=sum(job.credits or 0 for job in jobs),
     )

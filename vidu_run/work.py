@@ -28,7 +28,7 @@ from vidu_run.recover import Sought, reconcile
 from vidu_run.report.data import public_state
 from vidu_run.session import Reach
 from vidu_run.state import present
-from vidu_run.tally import Kind, Part, Tally, kind_of
+from vidu_run.tally import Part, Tally, by_kind, kind_of
 
 SHOWN = {
     Action.SUBMIT: State.PLANNED,
@@ -165,10 +165,7 @@ async def act(
 def _tally(plan: Plan, records: Mapping[Key, Record], journal: SqliteJournal, limits: Limits) -> Tally:
     """The jobs of the plan as they stand, on the monotonic clock."""
     now, clock = time.monotonic(), time.time()
-    past: dict[Kind, list[float]] = {}
-    for request, seconds in journal.took():
-        past.setdefault(kind_of(request), []).append(seconds)
-    tally = Tally(now, (limits.slots, limits.off_peak_slots), past)
+    tally = Tally(now, (limits.slots, limits.off_peak_slots), by_kind(journal.took()))
     for step in plan.steps:
         record = records.get(step.job.key)
         state = public_state(record, run_lives=True) if step.action is Action.SKIP else SHOWN[step.action]
