@@ -159,7 +159,7 @@ def page_document(
             }
         )
     groups = [_failure(group, seen) for group in failures(sheets, records)]
-    return {**status_document, **facts, "axes": _axes(sheets), "failures": groups, "jobs": jobs}
+    return {**status_document, **facts, "axes": axes_of(sheets), "failures": groups, "jobs": jobs}
 
 
 def _failure(group: Failure, seen: Seen) -> dict[str, Any]:
@@ -201,5 +201,6 @@ def took(record: Record | None) -> float | None:
     return round(record.finished_at - record.accepted_at, 1)
 
 
-def _axes(sheets: Iterable[Sheet]) -> list[str]:
+def axes_of(sheets: Iterable[Sheet]) -> list[str]:
+    """The axes that any of the jobs has, in the order in which they are met."""
     return list(dict.fromkeys(axis for sheet in sheets for axis in sheet.axes))

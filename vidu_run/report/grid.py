@@ -14,7 +14,7 @@ from vidu_run.files import spec_stem
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.record import Record, State
-from vidu_run.report.data import public_state
+from vidu_run.report.data import axes_of, public_state
 from vidu_run.report.layout import MOST_CLIPS
 from vidu_run.report.table import Verdict
 
@@ -89,7 +89,7 @@ def boards(
 
 def column_axis(sheets: Sequence[Sheet], wanted: str | None) -> str | None:
     """The axis along which a row runs: the one wanted, else the seeds, else the last; None where there are no axes."""
-    axes = list(dict.fromkeys(axis for sheet in sheets for axis in sheet.axes))
+    axes = axes_of(sheets)
     if wanted is not None and wanted not in axes:
         there = f"there are {', '.join(axes)}" if axes else "this spec has none"
         raise UsageTrouble(f"--columns {wanted}: no axis is called so; {there}")

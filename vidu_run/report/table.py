@@ -23,7 +23,7 @@ from vidu_run.journal.port import Sheet
 from vidu_run.price import Prices
 from vidu_run.providers.rules import Effective
 from vidu_run.record import Record, State
-from vidu_run.report.data import job_line, took
+from vidu_run.report.data import axes_of, job_line, took
 
 NAME = "results.csv"
 
@@ -88,7 +88,7 @@ def table_rows(
     run_lives: bool,
 ) -> Iterator[list[Cell]]:
     """The head, then a row for each job in the order of the spec. `usd` is of the charge, else of the estimate."""
-    axes = list(dict.fromkeys(axis for sheet in sheets for axis in sheet.axes))
+    axes = axes_of(sheets)
     yield [*COLUMNS, *MONEY, *(f"axis.{axis}" for axis in axes), *SOURCES, *OUTCOME]
     for sheet in sheets:
         record = records.get(sheet.key)
