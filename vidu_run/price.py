@@ -48,15 +48,9 @@ class Prices:
     off_peak_percent: int
     is_rec_credits: int
     usd_per_credit: Decimal
-    cny_per_credit: Decimal
-    date: str
-    """When the money figures were read."""
 
     def usd(self, credits: int) -> Decimal:
         return credits * self.usd_per_credit
-
-    def cny(self, credits: int) -> Decimal:
-        return credits * self.cny_per_credit
 
 
 def estimate(prices: Prices, model: str, resolution: str, seconds: int, *, off_peak: bool, is_rec: bool) -> int | None:

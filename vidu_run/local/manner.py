@@ -10,7 +10,6 @@ from typing import Final
 from vidu_run.errors import UsageTrouble
 
 STAND_IN: Final = "stand-in"
-PUBLIC: Final = "public"
 ANY: Final = "any"
 
 FAULTS: Final = (

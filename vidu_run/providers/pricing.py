@@ -55,8 +55,6 @@ def prices(p: Provider, environment: Mapping[str, str] = os.environ) -> Prices:
         off_peak_percent=raw["off_peak"]["percent"],
         is_rec_credits=raw["is_rec"]["credits"],
         usd_per_credit=Decimal(credit["usd"]),
-        cny_per_credit=Decimal(credit["cny"]),
-        date=credit["date"],
     )
 
 

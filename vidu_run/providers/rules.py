@@ -89,8 +89,6 @@ class Provider:
     prices: str
     charge_told: bool
     """Replies name the credits a task has cost."""
-    seeds_documented: bool
-    """Some document shows that a seed is honoured; otherwise a sweep of seeds may be a sweep of nothing."""
     notes: tuple[str, ...]
     """Facts worth a line on the user's screen."""
 
