@@ -41,9 +41,7 @@ def asked(query: Sequence[tuple[str, str]], now: float) -> Asked:
     """Raises Refused with the field that makes no sense."""
     given = dict(reversed(query))
     since = _moment("created_at.from", given)
-    wanted = {
-        name: _several(name, query) for name in ("states", "task_ids", "model_versions", "resolutions", "templates")
-    }
+    wanted = {name: _several(name, query) for name in FILTERS}
     if unknown := wanted["states"] - set(STATES):
         raise Refused("FieldInvalid", f"states: {min(unknown)[:40]!r} is none of {', '.join(STATES)}")
     return Asked(

@@ -24,7 +24,6 @@ from vidu_run.report.lettering import Lettering, star
 from vidu_run.report.poster import UNREADABLE
 
 FOLDER = "sheets"
-FORMS = ("webp", "png")
 
 GROUND, WELL, INK, SOFT, FAINT = "#161616", "#0d0d0d", "#ecebe8", "#aaa9a5", "#3f3e3c"
 GOLD, CORAL = "#e6b450", "#e0705c"
