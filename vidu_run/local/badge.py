@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vidu_run.local.pictures import Planes
+from vidu_run.local.pictures import Overlay, Planes
 
 WORDS_WHEN_BLANK = "rehearsal"
 PILL, TEXT = 24, 226  # luma, video range
@@ -19,17 +19,8 @@ SMOOTHING = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Badge:
-    corner: tuple[int, int]  # left and top in luma pixels, both even
+class Badge(Overlay):
     luma: Image.Image
-    opacity: Image.Image
-    half_opacity: Image.Image  # at the size of the chroma planes
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in luma pixels."""
-        (left, top), (width, height) = self.corner, self.opacity.size
-        return left, top, left + width, top + height
 
     def stamp(self, planes: Planes) -> None:
         """Lays the badge on the planes, in place."""
@@ -55,7 +46,7 @@ def draw(label: str, width: int, height: int, at_top: bool = False) -> Badge:
     pill = shape.point([round(level * OPACITY) for level in range(256)])
     opacity = Image.composite(Image.new("L", size, 255), pill, text)
     half = opacity.resize((size[0] // 2, size[1] // 2), Image.Resampling.BOX)
-    return Badge((margin, margin if at_top else height - margin - size[1]), luma, opacity, half)
+    return Badge((margin, margin if at_top else height - margin - size[1]), opacity, half, luma)
 
 
 def _masks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +17,23 @@ TO_BT709: Final = (
     *(0.4392, -0.3989, -0.0403, 128.0),
 )
 BROKEN: Final = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """What is laid on the planes of a frame; `corner` is left and top in luma pixels, which are even, as are width and
+    height.
+    """
+
+    corner: tuple[int, int]
+    opacity: Image.Image
+    half_opacity: Image.Image  # at the size of the chroma planes
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in luma pixels."""
+        (left, top), (width, height) = self.corner, self.opacity.size
+        return left, top, left + width, top + height
 
 
 def read(data: bytes, name: str) -> Image.Image:
