@@ -114,7 +114,7 @@ const focus = {
   },
 
   words(clip) {
-    const command_lines = (clip.hint ?? "").split("\n").map((line) => line.trim()).filter(Boolean);
+    const hint = advice(clip.hint);
     return el(
       "div",
       { class: "about" },
@@ -123,7 +123,7 @@ const focus = {
         "div",
         { class: "told" },
         clip.error ? el("p", { class: "error", "data-state": clip.state, dir: "auto" }, clip.error) : null,
-        command_lines.length ? el("div", { class: "hint" }, command_lines.map((line) => (line.startsWith("vidu-run ") ? command(line) : el("p", { dir: "auto" }, line)))) : null,
+        hint.length ? el("div", { class: "hint" }, hint) : null,
         clip.prompt ? el("p", { class: "prompt", dir: "auto" }, clip.prompt) : null,
         el("ul", { class: "chips", "aria-label": "Axes" }, labelsOf(clip).map(([axis, label]) => el("li", null, el("span", null, axis), " ", el("bdi", null, label)))),
         this.history(clip),
