@@ -50,8 +50,7 @@ const focus = {
   },
 
   screen(clip) {
-    const image = clip.poster ?? (clip.file ? clip.first?.image : null);
-    return el("div", { class: "screen", click: () => clip.file && this.stage.toggle() }, image ? picture(image, "", "poster") : clip.file ? null : unexposed(clip));
+    return el("div", { class: "screen", click: () => clip.file && this.stage.toggle() }, cover(clip));
   },
 
   draw() {

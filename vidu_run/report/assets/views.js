@@ -131,17 +131,23 @@ const ORDERS = {
 const shownWidth = () => (settings.view === "list" ? 160 : settings.size);
 
 function screen(clip) {
-  const image = clip.poster ?? (clip.file ? clip.first?.image : null);
   const open = el(
     "button",
     { type: "button", class: "open", "data-key": clip.key, click: (event) => (event.shiftKey || event.ctrlKey || event.metaKey ? choose(clip) : look(clip)) },
-    image ? picture(image, "", "poster", shownWidth()) : clip.file ? null : unexposed(clip),
+    cover(clip, shownWidth()),
   );
   const under = (event) => event.pointerType === "mouse" && !keyed && !stage.has(clip) && hover.enter(clip, box);
   const box = el("div", { class: "screen", pointerenter: under, pointermove: under, pointerleave: () => hover.leave() }, open);
   if (clip.final) box.append(el("span", { class: "tag" }, "draft"));
   else if (clip.file) box.append(button(`Select ${clip.name}`, { class: "mark", tabindex: "-1", mousedown: keepFocus, click: () => choose(clip) }, icon("check")));
   return box;
+}
+
+/* What is there before a video plays; of a clip without one, why not. */
+function cover(clip, width) {
+  const image = clip.poster ?? (clip.file ? clip.first?.image : null);
+  if (image) return picture(image, "", "poster", width);
+  return clip.file ? null : unexposed(clip);
 }
 
 function unexposed(clip) {
