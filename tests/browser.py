@@ -15,6 +15,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
+TIMES = "[...document.querySelectorAll('video')].map((video) => video.currentTime)"
+PLAYED_A_WHILE = "(video) => new Promise((settle) => (video.ontimeupdate = () => video.currentTime > 0.2 && settle()))"
+
 
 @contextmanager
 def launched() -> Iterator[Browser]:

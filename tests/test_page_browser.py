@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from browser import Visit, visited
+from browser import PLAYED_A_WHILE, TIMES, Visit, visited
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from test_page import a_document, a_job, encode_clip
@@ -28,9 +28,7 @@ HOSTILE = [
     "<!--<script>",
 ]
 
-TIMES = "[...document.querySelectorAll('video')].map((video) => video.currentTime)"
 PAUSED = "[...document.querySelectorAll('video')].map((video) => video.paused)"
-PLAYED_A_WHILE = "(video) => new Promise((settle) => (video.ontimeupdate = () => video.currentTime > 0.2 && settle()))"
 
 
 class Open(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import visited
+from browser import PLAYED_A_WHILE, TIMES, visited
 from conftest import Folder
 from playwright.sync_api import Browser, Page, expect
 from test_page import a_document, a_job
@@ -17,9 +17,6 @@ from vidu_run.picks import read_picks
 from vidu_run.report.page import write_page
 
 pytestmark = pytest.mark.browser
-
-TIMES = "[...document.querySelectorAll('video')].map((video) => video.currentTime)"
-PLAYED_A_WHILE = "(video) => new Promise((settle) => (video.ontimeupdate = () => video.currentTime > 0.2 && settle()))"
 
 SPEC = """\
 version: 1
