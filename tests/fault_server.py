@@ -338,6 +338,22 @@ def envelope(status: int, code: str, message: str) -> bytes:
     return json.dumps({"code": status, "reason": code, "message": message}).encode()
 
 
+def http(body: bytes | str, status: str = "200 OK", *headers: str) -> bytes:
+    content = body.encode() if isinstance(body, str) else body
+    lines = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers))
+    return lines.encode() + b"\r\n" + content
+
+
+def says(*pieces: bytes, every: float = 0.0) -> Script:
+    async def script(writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(every)
+
+    return script
+
+
 async def respond(writer: asyncio.StreamWriter, status: int, body: bytes, extra: str = "") -> None:
     writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{extra}\r\n".encode() + body)
     await writer.drain()

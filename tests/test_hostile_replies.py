@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Folder, Result, environment
-from fault_server import FaultServer, Posted, Script, envelope
+from fault_server import FaultServer, Posted, Script, envelope, http, says
 
 MORE = 60
 """Megabytes a hostile reply may cost above an ordinary run."""
@@ -86,16 +86,6 @@ def ordinary(video: bytes, tmp_path_factory: pytest.TempPathFactory) -> float:
     return run.peak
 
 
-def says(*pieces: bytes, every: float = 0.0) -> Script:
-    async def script(writer: asyncio.StreamWriter) -> None:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(every)
-
-    return script
-
-
 def flood(head: bytes, piece: bytes, most: int = 500_000_000) -> Script:
     """`piece` again and again, until the client hangs up or has taken `most` bytes."""
 
@@ -110,12 +100,6 @@ def flood(head: bytes, piece: bytes, most: int = 500_000_000) -> Script:
 
 def drip(head: bytes, rest: bytes = b"x" * 2000) -> Script:
     return says(head, *(bytes([byte]) for byte in rest), every=0.05)
-
-
-def http(body: bytes | str, status: str = "200 OK", *headers: str) -> bytes:
-    content = body.encode() if isinstance(body, str) else body
-    lines = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers))
-    return lines.encode() + b"\r\n" + content
 
 
 def bomb(encoding: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import email.utils
 import json
 import socket
@@ -15,26 +14,10 @@ from contextlib import contextmanager
 
 import pytest
 from conftest import Folder, Result
-from fault_server import FaultServer, Posted, Script, envelope
+from fault_server import FaultServer, Posted, Script, envelope, http, says
 
 BIG = 600_000
 """Bytes of a video that takes a while on a slow line."""
-
-
-def http(body: bytes | str, status: str = "200 OK", *headers: str) -> bytes:
-    content = body.encode() if isinstance(body, str) else body
-    lines = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers))
-    return lines.encode() + b"\r\n" + content
-
-
-def says(*pieces: bytes, every: float = 0.0) -> Script:
-    async def script(writer: asyncio.StreamWriter) -> None:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(every)
-
-    return script
 
 
 def state(word: str, link: str | None = None, task_id: str = "t-1") -> Script:
