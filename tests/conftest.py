@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 KEY = "sk-secret-of-the-tests"
+IMAGES = ["frames/a.png", "frames/b.png"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,13 @@ class Folder:
         return self("run", spec, "--base-url", server.base_url, "--yes", "--json", *words)
 
 
+def spec(folder: Folder, provider: str = "octopusx", **fields: Any) -> Path:
+    """A spec of one job; a field given as `...` is left out."""
+    request = {"model": "viduq2-turbo", "images": IMAGES, **fields}
+    given = {name: value for name, value in request.items() if value is not ...}
+    return folder.write(f"version: 1\nprovider: {provider}\njobs:\n  - name: job\n    request: {json.dumps(given)}\n")
+
+
 def name_colour(name: str) -> tuple[int, int, int]:
     return (len(name) * 20 % 255, sum(name.encode()) % 255, 90)
 
@@ -119,6 +127,14 @@ def name_colour(name: str) -> tuple[int, int, int]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "repo")
+
+
+@pytest.fixture
+def frames(folder: Folder) -> Folder:
+    """A folder with the two frames of `IMAGES` in it."""
+    folder.frame("a.png")
+    folder.frame("b.png", "red")
+    return folder
 
 
 @pytest.fixture(scope="session")

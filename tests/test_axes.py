@@ -115,13 +115,6 @@ def test_a_value_s_label_is_its_name_or_itself_or_its_number() -> None:
 # In a spec
 
 
-@pytest.fixture
-def frames(folder: Folder) -> Folder:
-    folder.frame("a.png")
-    folder.frame("b.png", "red")
-    return folder
-
-
 def spec(folder: Folder, matrix: str, more: str = "", prompt: str = '"{{ a }} {{ b }}"', top: str = "") -> Spec:
     text = f"version: 1\n{top}jobs:\n  - matrix: {matrix}\n{more}{REQUEST}{prompt}}}\n"
     return load(folder.write(text))

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Folder
+from conftest import IMAGES, Folder, spec
 from fault_server import FaultServer
 from PIL import Image
 
 from vidu_run.spec.load import load
 
-IMAGES = ["frames/a.png", "frames/b.png"]
-
-
-@pytest.fixture
-def frames(folder: Folder) -> Folder:
-    folder.frame("a.png")
-    folder.frame("b.png", "red")
-    return folder
-
-
-def spec(folder: Folder, provider: str = "octopusx", **fields: Any) -> Path:
-    request = {"model": "viduq2-turbo", "images": IMAGES, "seed": 7, **fields}
-    given = {name: value for name, value in request.items() if value is not ...}
-    return folder.write(f"version: 1\nprovider: {provider}\njobs:\n  - name: job\n    request: {json.dumps(given)}\n")
-
 
 def told(folder: Folder, provider: str = "octopusx", **fields: Any) -> list[str]:
-    return [problem.message for problem in load(spec(folder, provider, **fields)).warnings()]
+    return [problem.message for problem in load(spec(folder, provider, **{"seed": 7, **fields})).warnings()]
 
 
 def test_a_plain_request_is_not_warned_of(frames: Folder) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Folder
+from conftest import IMAGES, Folder, spec
 from PIL import Image
 from referencing.exceptions import Unresolvable
 
@@ -23,21 +23,6 @@ from vidu_run.key import fragment, new_marker
 from vidu_run.providers.catalogue import UnknownProvider, validator
 from vidu_run.spec.check import MARKER_ROOM, field_size, images_size, name_finding
 from vidu_run.spec.load import Spec, load
-
-IMAGES = ["frames/a.png", "frames/b.png"]
-
-
-@pytest.fixture
-def frames(folder: Folder) -> Folder:
-    folder.frame("a.png")
-    folder.frame("b.png", "red")
-    return folder
-
-
-def spec(folder: Folder, provider: str = "octopusx", **fields: Any) -> Path:
-    request = {"model": "viduq2-turbo", "images": IMAGES, **fields}
-    given = {name: value for name, value in request.items() if value is not ...}
-    return folder.write(f"version: 1\nprovider: {provider}\njobs:\n  - name: job\n    request: {json.dumps(given)}\n")
 
 
 def check(folder: Folder, provider: str = "octopusx", **fields: Any) -> Spec:

@@ -192,13 +192,6 @@ jobs:
 """
 
 
-@pytest.fixture
-def frames(folder: Folder) -> Folder:
-    folder.frame("a.png")
-    folder.frame("b.png", "red")
-    return folder
-
-
 def test_how_and_where_a_request_is_written_does_not_matter(frames: Folder) -> None:
     (frames.path / "prompt.txt").write_bytes(b"\xef\xbb\xbf a boat, soft\r\n")
     (frames.path / "frames/copy.jpeg").write_bytes((frames.path / "frames/a.png").read_bytes())
