@@ -52,6 +52,7 @@ FLOORS: list[tuple[str, list[str]]] = [
         "specs",
         [
             "spec.cell",
+            "spec.columns",
             "spec.item",
             "spec.expand",
             "spec.check",

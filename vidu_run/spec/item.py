@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from vidu_run.errors import Place, Problem, SpecTrouble
 from vidu_run.job import Key
-from vidu_run.key import plain_value
 from vidu_run.spec.axes import (
     MOST_COMBINATIONS,
     MOST_TESTS,
@@ -21,29 +19,17 @@ from vidu_run.spec.axes import (
     Excluded,
     combinations,
     count,
-    picker,
     range_values,
     removes,
     understand,
 )
-from vidu_run.spec.cell import AlreadySaid, Cell, Expansion
+from vidu_run.spec.cell import Cell, Expansion
+from vidu_run.spec.columns import Columns, Part
 from vidu_run.spec.read import Path_
 from vidu_run.spec.template import BadTemplate, compile_template, is_template, text_of
 from vidu_run.spec.words import shown
 
 MAX_JOBS = 10_000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """One field as rendered, made once for all jobs whose axes it reads stand alike: a part is known by being itself.
-
-    `value` is plain, None where the field is left out. `error` is what kept it from being rendered.
-    """
-
-    field: str
-    value: Any = None
-    error: BadTemplate | None = None
 
 
 class Draft(NamedTuple):
@@ -88,8 +74,7 @@ class Item:
         self.draft = Key(self.data["from"]) if "from" in self.data else None
         self.unread: tuple[str, ...] = ()
         """Axes that no field reads; known once all drafts are made."""
-        self._read_by_files: set[str] = set()
-        self._all_files_read = True
+        self._columns = Columns(work, self.axes)
         self._keys: dict[str, frozenset[str]] = {}
         self._positions = {name: number for number, name in enumerate(self.names)}
 
@@ -106,7 +91,7 @@ class Item:
         self._bound(total, most)
         drafts: list[Draft] = []
         name = self._namer()
-        columns = [self._column(field, cell) for field, cell in self.cells.items()]
+        columns = [self._columns.of(field, cell) for field, cell in self.cells.items()]
         for combination in combinations(self.axes, zipped, self._exclude(zipped)):
             if len(drafts) >= most:
                 raise self._too_many(total, most)
@@ -225,9 +210,9 @@ class Item:
     def _unread_by_request(self) -> tuple[str, ...]:
         """Axes that no field reads; an error at once where the name does not read them either."""
         cells = [*self.cells.values(), *([self.name] if self.name else [])]
-        if not self._all_files_read or any(cell.broken for cell in cells):
+        if not self._columns.all_files_read or any(cell.broken for cell in cells):
             return ()
-        read = frozenset().union(self._read_by_files, *(cell.reads for cell in self.cells.values()))
+        read = frozenset().union(self._columns.read_by_files, *(cell.reads for cell in self.cells.values()))
         named = self.name.reads if self.name else frozenset()
         for axis in self._positions:
             if axis not in read | named:
@@ -237,10 +222,6 @@ class Item:
 
     def _values(self, combination: Combination) -> dict[str, tuple[Axis, int]]:
         return {axis.name: (axis, at) for axis, at in zip(self.axes, combination, strict=True)}
-
-    def _scope(self, combination: Combination) -> Mapping[str, Any]:
-        values = {axis.name: axis.values[at] for axis, at in zip(self.axes, combination, strict=True)}
-        return ChainMap(values, self.work.vars)
 
     def _blame(self, error: BadTemplate, cell: Cell, combination: Combination, name: str | None) -> None:
         """At the row that lacks what its neighbours have; else, as for a slip of the pen, at the template."""
@@ -267,78 +248,12 @@ class Item:
 
         def rendered(combination: Combination) -> str | None:
             try:
-                return _tidy(text_of(cell.render(self._scope(combination))))
+                return _tidy(text_of(cell.render(self._columns.scope(combination))))
             except BadTemplate as error:
                 self.work.blame(error, self.work.document.place(cell.way))
                 return None
 
         return rendered
-
-    def _column(self, field: str, cell: Cell) -> Callable[[Combination], Part]:
-        """Makes a field of each job, rendered once for each combination of the axes that it reads."""
-        picked = picker([self._positions[name] for name in self.names if name in cell.reads])
-        made: dict[Any, Part] = {}
-
-        def part(combination: Combination) -> Part:
-            key = picked(combination)
-            if (known := made.get(key)) is None:
-                known = made[key] = self._rendered(field, lambda: cell.render(self._scope(combination)))
-            return known
-
-        return self._from_files(cell, part) if field == "prompt" else part
-
-    def _rendered(self, field: str, render: Callable[[], Any]) -> Part:
-        try:
-            value = render()
-        except BadTemplate as error:
-            return Part(field, error=error)
-        return Part(field, None if value is None else plain_value(field, value))
-
-    def _from_files(self, cell: Cell, column: Callable[[Combination], Part]) -> Callable[[Combination], Part]:
-        """A prompt that names a file is what the file says, rendered for the axes that its text reads."""
-        made: dict[Any, Part] = {}
-
-        def part(combination: Combination) -> Part:
-            named = column(combination)
-            if not isinstance(named.value, dict) or "file" not in named.value:
-                return named
-            source = str(named.value["file"])
-            reads = self._read_by(source)
-            key = (source, *(at for name, at in zip(self.names, combination, strict=True) if name in reads))
-            if key not in made:
-                made[key] = self._rendered("prompt", lambda: self._file_text(source, cell, combination))
-            return made[key]
-
-        return part
-
-    def _read_by(self, source: str) -> frozenset[str]:
-        """The axes that the text of a prompt file reads; none where it cannot be read, which is told later."""
-        try:
-            text = self.work.text(source)
-            return compile_template(text).reads if is_template(text) else frozenset()
-        except ValueError:
-            return frozenset()
-
-    def _file_text(self, source: str, cell: Cell, combination: Combination) -> str:
-        """What a prompt file says for this job. Raises BadTemplate."""
-        try:
-            text = self.work.text(source)
-            if not is_template(text):
-                return text
-            template = compile_template(text)
-            if template.reads & self.work.broken:
-                raise AlreadySaid
-            self._read_by_files |= template.reads
-            return text_of(template.render(self._scope(combination)))
-        except AlreadySaid:
-            self._all_files_read = False
-            raise
-        except ValueError as error:
-            self._all_files_read = False
-            said = f"in the prompt file {shown(source)}: {error}"
-            wrong = BadTemplate(said if isinstance(error, BadTemplate) else f"the prompt file {shown(source)} {error}")
-            wrong.way = (*cell.way, "file")
-            raise wrong from None
 
     def _place(self, inner: str | None = None) -> Place:
         return self.work.document.place((*self.way, inner) if inner else self.way)

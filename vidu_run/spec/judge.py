@@ -29,7 +29,8 @@ from vidu_run.spec.check import (
     name_finding,
     size_findings,
 )
-from vidu_run.spec.item import Draft, Item, Part
+from vidu_run.spec.columns import Part
+from vidu_run.spec.item import Draft, Item
 from vidu_run.spec.pictures import Pictures
 from vidu_run.spec.words import one_line, shown
 
