@@ -129,7 +129,7 @@ def test_the_videos_play_from_a_folder_with_an_awkward_name(opened: Open, clip: 
             page.keyboard.press("Escape")
         pictures = page.evaluate("[...document.querySelectorAll('.cell img')].map((image) => image.naturalWidth)")
 
-    assert pictures == [320, 320]
+    assert pictures == [240, 240]
     assert seen.complaints == []
     assert seen.from_elsewhere() == []
 
