@@ -12,8 +12,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "vidu_run"
 
 FLOORS: list[tuple[str, list[str]]] = [
-    ("words", ["errors", "reply", "pace", "mp4", "price", "access", "tally", "sieve", "providers.rules", "__init__"]),
-    ("things", ["job", "outcome", "files", "lock", "meter", "screen", "local.manner"]),
+    (
+        "words",
+        ["errors", "reply", "pace", "mp4", "price", "access", "tally", "sieve", "stop", "providers.rules", "__init__"],
+    ),
+    ("things", ["job", "outcome", "files", "lock", "meter", "screen", "local.manner", "slots"]),
     ("pure", ["key", "record", "spec.template", "spec.axes", "spec.words"]),
     ("changes", ["difference"]),
     ("plans", ["plan", "compare", "caution", "journal.port"]),

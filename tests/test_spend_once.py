@@ -16,7 +16,7 @@ from fault_server import SUBMIT, FaultServer, markers
 from vidu_run.access import Access
 from vidu_run.api.client import Api
 from vidu_run.api.download import Downloads
-from vidu_run.desk import Desk, Stop
+from vidu_run.desk import Desk
 from vidu_run.errors import Place
 from vidu_run.generate import submit
 from vidu_run.job import Job, Key, Link
@@ -26,6 +26,7 @@ from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import provider
 from vidu_run.record import State
+from vidu_run.stop import Stop
 
 
 @pytest.mark.parametrize(

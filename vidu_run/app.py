@@ -15,7 +15,6 @@ from vidu_run.api.client import Api, ApiTrouble, KeyRefused
 from vidu_run.batch import signals
 from vidu_run.compare import Comparison, compare
 from vidu_run.console import Console
-from vidu_run.desk import Stop
 from vidu_run.difference import Before
 from vidu_run.errors import AccountTrouble, Place, Problem, StorageTrouble, UsageTrouble
 from vidu_run.folder import locked, output_folder
@@ -34,6 +33,7 @@ from vidu_run.reply import ENDED_BADLY, Balance
 from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
 from vidu_run.state import Identity, Opening, arrange, finish_moves, open_state, present
+from vidu_run.stop import Stop
 from vidu_run.work import Ended, Setting, act, ended, recover, target_of
 
 

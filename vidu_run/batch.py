@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from vidu_run.api.body import FrameChanged
 from vidu_run.carry import deliver, wait
-from vidu_run.desk import Desk, NoSlots, Slot, Stop, Stopped
+from vidu_run.desk import Desk
 from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.frames import BadFrame, inside, keep
 from vidu_run.generate import submit
@@ -23,6 +23,8 @@ from vidu_run.journal.port import AlreadyLive, Busy, Fenced, Sheet
 from vidu_run.lighten import lightened
 from vidu_run.outcome import Accepted, Outcome, is_moderation
 from vidu_run.record import Record, State
+from vidu_run.slots import NoSlots, Slot
+from vidu_run.stop import Stop, Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -8,7 +8,7 @@ import time
 
 from vidu_run.api.client import ApiTrouble, KeyRefused, Missing, TooMany
 from vidu_run.api.download import DownloadFailed
-from vidu_run.desk import Desk, Stopped
+from vidu_run.desk import Desk
 from vidu_run.errors import Exit
 from vidu_run.files import make_folder
 from vidu_run.journal.port import Delivered, Sheet
@@ -16,6 +16,7 @@ from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, poll_interval, ret
 from vidu_run.record import Record, State
 from vidu_run.reply import ENDED_BADLY, Look, Phase
 from vidu_run.shelf import place, shelf_name
+from vidu_run.stop import Stopped
 
 MOST_DOWNLOADS = 5
 

@@ -13,7 +13,7 @@ import secrets
 import time
 
 from vidu_run.api.body import Body
-from vidu_run.desk import Desk, Stopped
+from vidu_run.desk import Desk
 from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.job import Job
 from vidu_run.journal.port import Attempt
@@ -21,6 +21,7 @@ from vidu_run.key import new_marker
 from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Throttled, classify
 from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, retry_after
 from vidu_run.record import State
+from vidu_run.stop import Stopped
 
 MOST_TRIES = 8
 """POSTs of one job in one run, when each surely created nothing: a network that is gone for 90 s is outlived."""

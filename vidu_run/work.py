@@ -15,7 +15,7 @@ from vidu_run import results, show, view
 from vidu_run.api.client import Api, ApiTrouble
 from vidu_run.batch import Batch
 from vidu_run.console import Console, Progress, Spent
-from vidu_run.desk import Desk, Stop, Stopped
+from vidu_run.desk import Desk
 from vidu_run.errors import Exit, SpecTrouble, StorageTrouble, exit_order
 from vidu_run.job import Job, Key
 from vidu_run.journal.port import Limits, Sheet
@@ -28,6 +28,7 @@ from vidu_run.recover import Sought, reconcile
 from vidu_run.report.data import public_state
 from vidu_run.session import Reach
 from vidu_run.state import present
+from vidu_run.stop import Stop, Stopped
 from vidu_run.tally import Part, Tally, by_kind, kind_of
 
 SHOWN = {
