@@ -6,6 +6,10 @@ const text = (number) => (number === null ? null : page.texts[number]);
 
 const still = (number) => (number === null ? null : page.stills[number]);
 
+/* A file that stands where its job's name or its bytes' hash says is no more than a mark. */
+const USUAL = 1;
+const video = (href, { name }) => file(href === USUAL ? `./videos/${name.split("/").map(encodeURIComponent).join("/")}.mp4` : href);
+const poster = (href, { sha256 }) => (href === USUAL ? `./posters/${sha256.slice(0, 24)}.webp` : href);
 const file = (href) => href && { href, get name() { return readable(href.replace(/^\.\//, "")); } };
 
 /* A folder's name can hold bytes that are not UTF-8. */
@@ -18,7 +22,7 @@ function readable(href) {
 }
 
 /* Twenty thousand are opened at once and few are looked at: a part is read when somebody asks for it. */
-const PARTS = { state: text, prompt: text, model: text, resolution: text, error: text, hint: text, first: still, last: still, file };
+const PARTS = { state: text, prompt: text, model: text, resolution: text, error: text, hint: text, first: still, last: still, file: video, poster };
 const AT = Object.fromEntries(page.fields.map((field, at) => [field, at]));
 
 class Clip {
@@ -39,7 +43,7 @@ class Clip {
 
 for (const field of page.fields) {
   const read = PARTS[field] ?? ((value) => value);
-  if (!(field in Clip.prototype)) Object.defineProperty(Clip.prototype, field, { get() { return read(this.row[AT[field]]); } });
+  if (!(field in Clip.prototype)) Object.defineProperty(Clip.prototype, field, { get() { return read(this.row[AT[field]], this); } });
 }
 
 const clips = page.rows.map((row, index) => new Clip(row, index));

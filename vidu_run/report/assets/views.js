@@ -70,28 +70,34 @@ function arranged(shown) {
   const others = page.axes.map((_, axis) => axis).filter((axis) => axis !== across);
   const led = others.includes(axisOf(settings.lead));
   const lead = led ? [axisOf(settings.lead), ...others.filter((axis) => axis !== axisOf(settings.lead))] : others;
-  const rows = new Map();
-  const met = new Map();
+  const groups = new Map();
   const used = new Set();
   for (const clip of shown) {
     const labels = clip.row[AT.axes];
     const key = lead.map((axis) => labels[axis]).join();
+    if (!groups.has(key)) groups.set(key, { labels: labelled(clip, lead), rank: led ? (labels[lead[0]] ?? -1) : 0, loose: [], rows: [] });
+    const { loose, rows } = groups.get(key);
     const at = labels[across];
-    const loose = at === null;
-    const before = loose ? "loose" : (met.get(`${at} ${key}`) ?? 0);
-    if (!loose) met.set(`${at} ${key}`, before + 1);
-    if (!rows.has(`${before} ${key}`)) rows.set(`${before} ${key}`, { labels: labelled(clip, lead), rank: led ? (labels[lead[0]] ?? -1) : 0, loose, places: new Map() });
-    const { places } = rows.get(`${before} ${key}`);
-    places.set(loose ? places.size : at, clip);
-    if (!loose) used.add(at);
+    if (at === null) {
+      loose.push(clip);
+      continue;
+    }
+    used.add(at);
+    const free = rows.find((places) => !places.has(at));
+    if (free) free.set(at, clip);
+    else rows.push(new Map([[at, clip]]));
   }
-  const sorted = [...rows.values()].sort((row, other) => row.rank - other.rank);
+  const sorted = [...groups.values()].sort((group, other) => group.rank - other.rank);
   const inOrder = [...used].sort((one, other) => one - other);
-  const aligned = sorted.filter(({ loose }) => !loose);
-  const close = isSparse() || aligned.length * used.size > MOST_HOLES * shown.length;
-  const closed = ({ places }) => [...places.keys()].sort((one, other) => one - other).map((at) => places.get(at));
-  for (const row of sorted) row.cells = close || row.loose ? closed(row) : inOrder.map((at) => row.places.get(at) ?? null);
-  return { rows: sorted, columns: Math.max(1, ...(aligned.length ? aligned : sorted).map(({ cells }) => cells.length)) };
+  const aligned = sorted.flatMap(({ rows }) => rows).length;
+  const close = isSparse() || aligned * used.size > MOST_HOLES * shown.length;
+  const placed = (places) => (close ? inOrder.filter((at) => places.has(at)) : inOrder).map((at) => places.get(at) ?? null);
+  const made = sorted.flatMap(({ labels, rows, loose }) => [
+    ...rows.map((places) => ({ labels, cells: placed(places) })),
+    ...(loose.length ? [{ labels, cells: loose, loose: true }] : []),
+  ]);
+  const wide = aligned ? made.filter((row) => !row.loose) : made;
+  return { rows: made, columns: Math.max(1, ...wide.map(({ cells }) => cells.length)) };
 }
 
 const fitting = (width, size) => Math.max(1, Math.floor((width + GAP) / (size + GAP)));
