@@ -8,11 +8,10 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidu_run import config, ledger, show, spend, view
-from vidu_run.api.client import Api, ApiTrouble, KeyRefused
-from vidu_run.batch import signals
+from vidu_run.api.trouble import ApiTrouble, KeyRefused
 from vidu_run.compare import Comparison, compare
 from vidu_run.console import Console
 from vidu_run.difference import Before
@@ -33,8 +32,11 @@ from vidu_run.reply import ENDED_BADLY, Balance
 from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
 from vidu_run.state import Identity, Opening, arrange, finish_moves, open_state, present
-from vidu_run.stop import Stop
+from vidu_run.stop import Stop, signals
 from vidu_run.work import Ended, Setting, act, ended, recover, target_of
+
+if TYPE_CHECKING:
+    from vidu_run.api.client import Api
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class RunWish:
     yes: bool = False
     waits: bool = True
     opening: Opening = field(default_factory=Opening)
+    wants_status: bool = False
 
 
 async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ended:
@@ -93,12 +96,12 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 with signals(stop, console.say):
                     incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]
                     incomplete += await _late(setting, reach, journal, stop, console)
-            return ended(plan, setting, journal, stop, incomplete, console)
+            return await ended(plan, setting, journal, stop, incomplete, console, wish.wants_status)
         finally:
             journal.close()
 
 
-async def fetch(out: Path, where: Where, console: Console) -> Ended:
+async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -> Ended:
     """Wait for and download what is paid for, from the state alone. Never submits."""
     with locked(out):
         with view.read(out) as state:
@@ -118,7 +121,7 @@ async def fetch(out: Path, where: Where, console: Console) -> Ended:
                     plan = _without_submits(journal, out)
                     await journal.announce(0, setting.limits)
                     incomplete = await act(plan, setting, reach, journal, stop, console)
-            return ended(plan, setting, journal, stop, incomplete, console)
+            return await ended(plan, setting, journal, stop, incomplete, console, wants_status)
         finally:
             journal.close()
 

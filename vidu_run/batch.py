@@ -6,11 +6,8 @@ Nothing here is cancelled while a POST is in flight: not by a signal, not by a s
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Sequence
 
 from vidu_run.api.body import FrameChanged
 from vidu_run.carry import deliver, wait
@@ -18,15 +15,13 @@ from vidu_run.desk import Desk
 from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.frames import BadFrame, inside, keep
 from vidu_run.generate import submit
-from vidu_run.job import Frame, Job, Key
+from vidu_run.job import Frame, Job
 from vidu_run.journal.port import AlreadyLive, Busy, Fenced, Sheet
 from vidu_run.lighten import lightened
 from vidu_run.outcome import Accepted, Outcome, is_moderation
 from vidu_run.record import Record, State
 from vidu_run.slots import NoSlots, Slot
-from vidu_run.stop import Stop, Stopped
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from vidu_run.stop import Stopped
 
 
 class Batch:
@@ -36,6 +31,7 @@ class Batch:
         self._desk = desk
         self._sheets = {sheet.key: sheet for sheet in sheets}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stored: set[str] = set()
         self._idle = asyncio.Event()
 
     async def run(
@@ -66,12 +62,13 @@ class Batch:
         await asyncio.wait({idle}, timeout=self._desk.timing.drain)
         for waiting in (idle, stopping):
             waiting.cancel()
+        await self._desk.polls.close()
 
     async def _feed(self, jobs: Sequence[Job]) -> None:
         """One job after another, each as soon as it has a slot."""
         for number, job in enumerate(jobs):
             try:
-                sent = await asyncio.to_thread(self._with_frames, job)
+                sent = await self._to_send(job)
                 slot = await self._desk.slots_of(job.off_peak).take(self._desk.stop)
             except BadFrame as error:
                 self._desk.gave_up(job.name, str(error))
@@ -112,8 +109,10 @@ class Batch:
         record: Record | None = None
         with slot:
             if await self._submitted(job, sent, slot):
-                record = await self._waited(job.key, slot)
-                self._learn(job, "task", self._desk.journal.record(job.key))
+                record = self._desk.journal.record(job.key)
+                assert record is not None
+                record = await self._waited(record, slot)
+                self._learn(job, "task", record.state, record.error)
         if record is not None:
             await self._bring(record)
 
@@ -139,7 +138,7 @@ class Batch:
         if state is State.IN_DOUBT:
             slot.free_in(desk.doubt_counts(job.off_peak))
         self._check_seed(job, outcome)
-        self._learn(job, "submit", desk.journal.record(job.key))
+        self._learn(job, "submit", state, None if state is State.NOT_SENT else why)
         if state is State.SUBMITTED and not desk.waits:
             slot.lose()
         return state is State.SUBMITTED and desk.waits
@@ -156,32 +155,28 @@ class Batch:
                     raise
                 await desk.stop.sleep(desk.timing.poll_max, to_submit=True)
 
-    async def _waited(self, key: Key, slot: Slot, ask_first: bool = False) -> Record | None:
-        """The record once there is a video to fetch. A task that outlasts our patience keeps its slot."""
-        record = self._desk.journal.record(key)
-        assert record is not None
-        ended = await wait(self._sheets[key], record, self._desk, ask_first)
-        now = self._desk.journal.record(key)
-        if now is not None and now.state is State.SUBMITTED:
+    async def _waited(self, record: Record, slot: Slot, ask_first: bool = False) -> Record:
+        """The record as it is afterwards. A task that outlasts our patience keeps its slot."""
+        ended = await wait(self._sheets[record.key], record, self._desk, ask_first)
+        if ended.state is State.SUBMITTED:
             slot.lose()
         return ended
 
     async def _resume(self, record: Record, slot: Slot) -> None:
         with slot:
-            ended = await self._waited(record.key, slot, ask_first=True)
-        if ended is not None:
-            await self._bring(ended)
+            ended = await self._waited(record, slot, ask_first=True)
+        await self._bring(ended)
 
     async def _bring(self, record: Record) -> None:
-        await deliver(self._sheets[record.key], record, self._desk)
+        if record.state in (State.READY, State.DONE):
+            await deliver(self._sheets[record.key], record, self._desk)
 
-    def _learn(self, job: Job, stage: str, record: Record | None) -> None:
+    def _learn(self, job: Job, stage: str, state: State, why: str | None) -> None:
         """What this ending says about the jobs to come."""
-        ended_badly = record is None or record.state in (State.REJECTED, State.FAILED, State.IN_DOUBT)
-        if not ended_badly:
+        if state not in (State.NOT_SENT, State.REJECTED, State.FAILED, State.IN_DOUBT):
             self._desk.caution.succeeded(stage)
             return
-        why = (record.error if record else None) or "not sent"
+        why = why or "not sent"
         if stop := self._desk.caution.ended_badly(job, stage, why, is_moderation(why)):
             self._desk.stop.submits(Exit.INCOMPLETE, stop)
 
@@ -190,6 +185,17 @@ class Batch:
         used = outcome.look.seed if isinstance(outcome, Accepted) else None
         if asked and used not in (None, asked):
             self._desk.once("the API used other seeds than the spec asks for; the records say which")
+
+    async def _to_send(self, job: Job) -> Job:
+        """The job with its frames in the store. A sweep asks for the same few again and again; whoever sends one reads
+        and hashes it anyway.
+        """
+        frames = {image.sha256 for image in job.images if isinstance(image, Frame)}
+        if self._desk.shrink_to is None and frames <= self._stored:
+            return job
+        sent = await asyncio.to_thread(self._with_frames, job)
+        self._stored |= frames
+        return sent
 
     def _with_frames(self, job: Job) -> Job:
         """The job with its frames in the store, made lighter where that was asked for and is needed."""
@@ -204,24 +210,3 @@ class Batch:
 
 def _task(outcome: Outcome) -> str:
     return outcome.task_id if isinstance(outcome, Accepted) else ""
-
-
-@contextmanager
-def signals(stop: Stop, tell: Callable[[str], None]) -> Iterator[None]:
-    """First signal: no new POST, drain, write, leave. Second: leave at once; the journal is sound at any instant."""
-    loop = asyncio.get_running_loop()
-
-    def received(number: signal.Signals) -> None:
-        if stop.signalled:
-            os._exit(128 + number)
-        stop.signalled = True
-        stop.everything(128 + number, f"stopped by {number.name}")
-        tell(f"{number.name}: nothing new is sent; finishing what is on its way (again to leave)")
-
-    for number in SIGNALS:
-        loop.add_signal_handler(number, received, number)
-    try:
-        yield
-    finally:
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)

@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 
-from vidu_run.api.client import ApiTrouble, KeyRefused, Missing, TooMany
-from vidu_run.api.download import DownloadFailed
+from vidu_run.api.trouble import ApiTrouble, DownloadFailed, KeyRefused, Missing, TooMany
 from vidu_run.desk import Desk
 from vidu_run.errors import Exit
 from vidu_run.files import make_folder
 from vidu_run.journal.port import Delivered, Sheet
-from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, poll_interval, retry_after
+from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, retry_after
 from vidu_run.record import Record, State
 from vidu_run.reply import ENDED_BADLY, Look, Phase
 from vidu_run.shelf import place, shelf_name
 from vidu_run.stop import Stopped
+from vidu_run.tally import kind_of
 
 MOST_DOWNLOADS = 5
 
 
-async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False) -> Record | None:
-    """Ask until the task has ended; the record when there is a video to fetch. Raises Stopped when the run ends.
+async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False) -> Record:
+    """Ask until the task has ended; the record as it then is. Raises Stopped when the run ends.
 
-    None: it failed, or this run's patience is over; then it stays `submitted` for the next run.
+    `ready`: there is a video to fetch; `failed`; `submitted`: this run's patience is over, the next one asks again.
     """
-    begun = max(record.accepted_at or 0.0, desk.started)
-    patience = desk.timing.deadline(record.off_peak)
+    accepted = record.accepted_at or desk.started
+    deadline = max(accepted, desk.started) + desk.timing.deadline(record.off_peak)
+    usual = desk.usual[kind_of(sheet.request)]
+    ran: float | None = None
     troubles = 0
+    pause = 0.0 if ask_first else usual.pause(desk.timing, time.time() - accepted)
     while True:
-        if not ask_first:
-            await desk.stop.sleep(_pause(desk, record, troubles))
-        await desk.gate.through(desk.stop)
-        ask_first = False
-        overdue = time.time() - begun > patience
+        pause = min(pause, max(desk.timing.poll_min, deadline - time.time()))
         try:
-            ended = await _ask(sheet, record, desk)
+            look = await desk.polls.look(record.task_id or "", _wants_watermark(sheet), pause)
             troubles, desk.gate.shut = 0, False
-            if ended is not None:
-                return ended if ended.state is State.READY else None
-            why = f"no result within {patience:g} s"
+            age = time.time() - accepted
+            seen = await _seen(sheet, record, look, desk)
+            if seen is not record:
+                if seen.state is State.READY and not ask_first:
+                    usual.ended(ran, age)
+                return seen
+            ran, pause, ask_first = age, usual.pause(desk.timing, age), False
+            overdue = time.time() > deadline
+            why = f"no result within {desk.timing.deadline(record.off_peak):g} s"
         except Missing as error:
             why = f"{error} {record.task_id}; it is not bought again (`resolve … --abandon` gives it up)"
-            overdue = overdue or time.time() - begun > desk.timing.settle
+            pause = usual.pause(desk.timing, time.time() - accepted)
+            overdue = time.time() > min(deadline, max(accepted, desk.started) + desk.timing.settle)
         except KeyRefused as error:
             desk.stop.everything(Exit.ACCOUNT, str(error))
             raise Stopped from None
@@ -53,36 +58,31 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
             if asked > LONGEST_PAUSE:
                 desk.stop.everything(Exit.INCOMPLETE, not_before(time.time() + asked))
                 raise Stopped from None
-            await desk.stop.sleep(asked)
+            pause = max(asked, backoff(desk.timing, troubles, random.random()))
+            overdue = time.time() > deadline
         except ApiTrouble as error:
             why, troubles, desk.gate.shut = str(error), troubles + 1, True
+            pause = backoff(desk.timing, troubles, random.random())
+            overdue = time.time() > deadline
         if overdue:
-            await desk.journal.note(record, State.SUBMITTED, None, why)
             desk.gave_up(sheet.name, f"{why}; run again to look once more")
-            return None
+            return await desk.journal.note(record, State.SUBMITTED, None, why)
 
 
-def _pause(desk: Desk, record: Record, troubles: int) -> float:
-    if troubles:
-        return backoff(desk.timing, troubles, random.random())
-    return poll_interval(desk.timing, time.time() - (record.accepted_at or desk.started))
-
-
-async def _ask(sheet: Sheet, record: Record, desk: Desk) -> Record | None:
-    """One look: the record once the task has ended, None while it runs."""
-    look = await desk.api.look(record.task_id or "", _wants_watermark(sheet))
+async def _seen(sheet: Sheet, record: Record, look: Look, desk: Desk) -> Record:
+    """What a look tells, written down; the very record while the task runs."""
     if look.phase in ENDED_BADLY:
         why = look.error or f"{look.word} at the API, without a reason"
-        await desk.journal.note(record, State.FAILED, look, why)
+        failed = await desk.journal.note(record, State.FAILED, look, why)
         desk.tell(sheet.name, State.FAILED, why)
-    elif look.phase is Phase.SUCCEEDED and look.url:
-        await desk.journal.note(record, State.READY, look)
+        return failed
+    if look.phase is Phase.SUCCEEDED and look.url:
+        ready = await desk.journal.note(record, State.READY, look)
         desk.tell(sheet.name, State.READY, "")
-    else:
-        if look.phase is Phase.UNKNOWN:
-            desk.once(f"the API calls a task {look.word or 'nothing'!r}; taken for still running")
-        return None
-    return desk.journal.record(record.key)
+        return ready
+    if look.phase is Phase.UNKNOWN:
+        desk.once(f"the API calls a task {look.word or 'nothing'!r}; taken for still running")
+    return record
 
 
 async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
@@ -99,13 +99,12 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
             link = link or await _fresh_link(sheet, record, desk)
             if link is None:
                 return
-            fetched = await desk.downloads.fetch(link, part)
+            fetched = await desk.downloads.fetch(link, part, lambda got: place(desk.out, part, file, got.sha256))
         except (DownloadFailed, ApiTrouble) as error:
             # A link ages, and the local API has another port in every run: the next try asks for a fresh one.
             why, link = str(error), None
             await desk.stop.sleep(backoff(desk.timing, tries, random.random()))
             continue
-        await asyncio.to_thread(place, desk.out, part, file, fetched.sha256)
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
         desk.tell(sheet.name, State.DONE, file)
         return

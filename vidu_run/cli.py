@@ -135,6 +135,7 @@ def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> i
         yes=options["yes"],
         waits=not options["no_wait"],
         opening=Opening(options["fresh"], options["moved_to"]),
+        wants_status=as_json,
     )
     console = Console()
     return _told(_run(app.run(spec, _where(options), wish, console)), as_json, console)
@@ -152,7 +153,7 @@ def fetch(spec: Path | None, state: Path | None, as_json: bool, **options: Any) 
 
     console = Console()
     out = _folder(spec, state, options)
-    return _told(_run(app.fetch(out, _where(options), console)), as_json, console)
+    return _told(_run(app.fetch(out, _where(options), console, as_json)), as_json, console)
 
 
 @cli.command()
@@ -302,7 +303,7 @@ def report(
         page = results.write_page(held)
         results.write_table(held, console.say)
         drawn = [str(path) for path in results.write_sheets(held, sheets, columns)] if sheets else []
-        document = view.status_of(journal, out, held.run_lives)
+        document = held.status
     if as_json:
         more = {"sheets": drawn} if sheets else {}
         console.raw(json.dumps({**document, "page": str(page), **more}, ensure_ascii=False))
@@ -554,7 +555,7 @@ def _told(ended: Any, as_json: bool, console: Any) -> int:
     if as_json:
         reasons = [{"code": code, "reason": reason} for code, reason in ended.reasons]
         console.raw(json.dumps({**ended.status, "exit": ended.code, "reasons": reasons}, ensure_ascii=False))
-    for line in show.end_lines(ended.code, ended.reasons, ended.status, ended.page):
+    for line in show.end_lines(ended.code, ended.said, ended.counts, ended.page):
         console.say(line)
     return int(ended.code)
 

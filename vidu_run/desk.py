@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,11 @@ from vidu_run.api.download import Downloads
 from vidu_run.caution import Caution
 from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
-from vidu_run.pace import Timing
+from vidu_run.pace import Timing, Usual
+from vidu_run.polls import Polls
 from vidu_run.slots import Slots
 from vidu_run.stop import Gate, Stop
+from vidu_run.tally import Kind
 
 
 @dataclass(slots=True)
@@ -40,12 +43,15 @@ class Desk:
     incomplete: list[str] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
     caution: Caution = field(default_factory=Caution)
+    usual: defaultdict[Kind, Usual] = field(default_factory=lambda: defaultdict(Usual))
     gate: Gate = field(init=False)
+    polls: Polls = field(init=False)
     slots: Slots = field(init=False)
     off_peak_slots: Slots = field(init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.timing.backoff)
+        self.polls = Polls(self.api, self.gate, self.stop, self.timing, self.api.can_list, self.once)
         self.slots = Slots(self.limits.slots)
         self.off_peak_slots = Slots(self.limits.off_peak_slots)
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 import email.utils
 import math
 import time
+from bisect import bisect_right, insort
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 LONGEST_PAUSE = 600.0
 """Seconds a run sleeps for a Retry-After before it rather ends with exit 3 and names the date."""
 
 OFF_PEAK_DEADLINE = 49 * 3600.0
 """Off-peak tasks end within 48 h by the API's word; one hour of grace."""
+
+
+LATEST = 200
+"""Tasks of a kind whose lengths are remembered: a service is faster at night."""
+
+FEW = 5
+"""Tasks of a kind that have to end before anything is concluded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,41 @@ class Timing:
 def poll_interval(timing: Timing, age: float) -> float:
     """A quarter of the task's age, between `poll_min` and `poll_max`: old tasks are asked less often."""
     return min(timing.poll_max, max(timing.poll_min, age / 4))
+
+
+@dataclass(slots=True)
+class Usual:
+    """When tasks of one kind end, learned from those of this run: for each of the latest, its age in seconds when it
+    was last seen running. That is never later than its end, so what is learned moves towards the earliest end.
+    """
+
+    ages: list[float] = field(default_factory=list)
+    _order: deque[float] = field(default_factory=deque)
+
+    def ended(self, ran: float | None, seen: float) -> None:
+        """A task ended between these two ages. `ran` is None where the first look came too late: then nobody knows how
+        much, and what is learned goes back by a fifth.
+        """
+        age = seen * 0.8 if ran is None else ran
+        insort(self.ages, age)
+        self._order.append(age)
+        if len(self._order) > LATEST:
+            del self.ages[bisect_right(self.ages, self._order.popleft()) - 1]
+
+    def pause(self, timing: Timing, age: float) -> float:
+        """Seconds until a task of this age is worth a look: the first as the earliest end comes near, then one for
+        every 25th of the ends that are still to be expected, then ever more rarely.
+        """
+        known = len(self.ages)
+        if known < FEW:
+            return poll_interval(timing, age)
+        passed = bisect_right(self.ages, age)
+        if passed <= known // 50:
+            return max(0.0, self.ages[known // 50] - age)
+        if passed == known:
+            return poll_interval(timing, age - self.ages[-1])
+        step = self.ages[min(known - 1, passed + known // 25)] - age
+        return min(timing.poll_max, max(timing.poll_min, step))
 
 
 def backoff(timing: Timing, tries: int, chance: float) -> float:

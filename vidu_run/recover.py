@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vidu_run.api.client import Api, ApiTrouble, KeyRefused, Missing, TooMany
+from vidu_run.api.trouble import ApiTrouble, KeyRefused, Missing, TooMany
 from vidu_run.errors import AccountTrouble, Exit, NeedsWord, Trouble
 from vidu_run.job import Job, Key
 from vidu_run.journal.port import Sheet
@@ -18,6 +19,9 @@ from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.key import carries, marker_of
 from vidu_run.pace import LONGEST_PAUSE, Timing, backoff, not_before, retry_after
 from vidu_run.reply import ENDED_BADLY, Look
+
+if TYPE_CHECKING:
+    from vidu_run.api.client import Api
 
 EARLIER = 60.0
 """Seconds before the first doubtful POST at which the search begins: clocks differ."""

@@ -309,6 +309,9 @@ def _first(
 ) -> T | None:
     for layer in layers:
         for path in paths:
+            # Most fields of most replies are not there.
+            if isinstance(layer, dict) and path[0] not in layer and path[0] != "0":
+                continue
             if (value := _at(layer, path)) is not None and (read := accept(value)) is not None:
                 return read
     return None

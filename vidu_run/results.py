@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from vidu_run.drafts import SEEDS, Draft, drafts
 from vidu_run.errors import StorageTrouble
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
-from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.journal.sqlite import SHOWN, ReadJournal, SqliteJournal
 from vidu_run.picks import Pick, Picks, picks_file, read_picks
 from vidu_run.price import Prices
 from vidu_run.providers.pricing import effective, prices
@@ -29,7 +31,7 @@ from vidu_run.view import known
 Say = Callable[[str, str], None]
 """Tells the user a line in a colour."""
 
-PAGE = "report.html"
+PAGE, TABLE = "report.html", "results.csv"
 POSTERS = "posters"
 
 PROVIDER_NOTES = 3
@@ -67,6 +69,7 @@ class Held:
     notes: tuple[str, ...]
     link_hours: int | None
     run_lives: bool
+    status: Mapping[str, Any]
 
     @property
     def is_rehearsal(self) -> bool:
@@ -80,11 +83,12 @@ class Held:
 
 def hold(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Held:
     sheets, records = known(journal)
+    spec = journal.meta("spec") or ""
     provider, home = journal.meta("provider") or "", journal.meta("rules") or LOCAL
     rules = choose_provider(home, provider)
     return Held(
         out=out,
-        spec=journal.meta("spec") or "",
+        spec=spec,
         provider=provider,
         home=home,
         sheets=sheets,
@@ -97,6 +101,7 @@ def hold(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Held
         notes=tuple(note for note in (journal.meta("notes") or "").split("\n") if note),
         link_hours=rules.limits.link_lifetime_hours,
         run_lives=run_lives,
+        status=status(spec, provider, sheets, records, run_lives),
     )
 
 
@@ -108,20 +113,41 @@ def picks_beside(journal: ReadJournal, out: Path, spec: Path | None) -> dict[Key
     return read_picks(path) if path.is_file() else {}
 
 
-def write_all(journal: ReadJournal, out: Path, picks: Picks, say: Say) -> Path:
-    """Rewrite the ledger, the page and the table from the journal; returns the page."""
+async def write_all(journal: SqliteJournal, out: Path, picks: Picks, say: Say) -> Path:
+    """Rewrite the ledger, the page and the table from the journal, where they are not what they would be; returns the
+    page.
+    """
+    shown = _shown(journal, out, picks)
+    if shown == journal.meta(SHOWN) and all((out / name).is_file() for name in (PAGE, TABLE, ledger.NAME)):
+        return out / PAGE
     ledger.write(out, journal.meta("origin") or "", journal.all_sheets(), journal.records(), journal.ledger())
     held = hold(journal, out, picks, run_lives=False)
     page = write_page(held)
     write_table(held, say)
+    if not held.drafts:
+        await journal.remember({SHOWN: shown})
     return page
+
+
+def _shown(journal: ReadJournal, out: Path, picks: Picks) -> str:
+    """All that the page shows beside the jobs; drafts, which another state holds, are not among it."""
+    facts = [journal.meta(fact) for fact in ("spec", "provider", "rules", "notes")]
+    rules = choose_provider(journal.meta("rules") or LOCAL, journal.meta("provider") or "")
+    verdicts = [[pick.key, pick.name, pick.stars, pick.note] for pick in picks.values()]
+    told = [__version__, facts, str(prices(rules).usd(1)), verdicts, _earlier(out)]
+    return sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _earlier(out: Path) -> int:
+    earlier = out / "videos" / "earlier"
+    return sum(1 for _ in earlier.rglob("*.mp4")) if earlier.is_dir() else 0
 
 
 def write_page(held: Held) -> Path:
     from vidu_run.report.page import write_page as write
     from vidu_run.report.poster import shape_of
 
-    document = status(held.spec, held.provider, held.sheets, held.records, held.run_lives)
+    document = held.status
     pictures = _pictures(held)
     spent = document["credits"]["charged"] or document["credits"]["estimated"]
     facts: dict[str, Any] = {
@@ -165,8 +191,7 @@ def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:
 
 def _notes(held: Held) -> list[str]:
     notes = [*_expiring(held), *_other_seeds(held), *_promoted(held), *_of_provider(held)]
-    earlier = held.out / "videos" / "earlier"
-    if earlier.is_dir() and (count := sum(1 for _ in earlier.rglob("*.mp4"))):
+    if count := _earlier(held.out):
         notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
     return notes
 

@@ -6,16 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vidu_run.access import Access
-from vidu_run.api.client import Api
-from vidu_run.api.download import Downloads
 from vidu_run.errors import UsageTrouble
 from vidu_run.local.account import USUAL, Terms
 from vidu_run.local.manner import PLAIN, Manner
 from vidu_run.pace import Timing
 from vidu_run.providers.rules import Provider
+
+if TYPE_CHECKING:
+    from vidu_run.api.client import Api
+    from vidu_run.api.download import Downloads
 
 LOCAL_FOLDER = "api"
 EMBEDDED = "embedded"
@@ -61,6 +63,9 @@ class Reach:
 
     async def open(self) -> tuple[Api, Downloads]:
         if self._opened is None:
+            from vidu_run.api.client import Api
+            from vidu_run.api.download import Downloads
+
             base_url = self.service.base_url
             if base_url is None:
                 folder = self._out / LOCAL_FOLDER

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from vidu_run.errors import StorageTrouble
@@ -31,13 +31,12 @@ def present(out: Path, records: Iterable[Record]) -> frozenset[Key]:
     return frozenset(record.key for record in records if record.file and _size(out / record.file) == record.size)
 
 
-def moves(sheets: Sequence[Sheet], records: Iterable[Record]) -> list[Move]:
+def moves(names: Mapping[Key, str], records: Iterable[Record]) -> list[Move]:
     """What must move so that every name in the spec is free for its own video, and every video has its name.
 
     A video whose job has another name now takes it; one whose name now means another job goes to `videos/earlier`.
     """
-    names = {sheet.key: sheet.name for sheet in sheets}
-    claimed = {video_name(sheet.name).casefold() for sheet in sheets}
+    claimed = {video_name(name).casefold() for name in names.values()}
     wanted = []
     for record in records:
         if record.file is None:

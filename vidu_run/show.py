@@ -190,11 +190,9 @@ def status_text(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def end_lines(code: int, reasons: Sequence[tuple[int, str]], status: Mapping[str, Any], page: Any) -> list[str]:
+def end_lines(code: int, said: Sequence[str], counts: Mapping[str, int], page: Any) -> list[str]:
     """The last words of a run: counts, what to know, where to look."""
-    counted = {f"{job['name']}: {job['state']}" for job in status["jobs"]}
-    said = [text for _, text in reasons if text not in counted]
-    lines = [*(f"! {text}" for text in dict.fromkeys(said[:MOST_SHOWN])), counts_text(status["counts"])]
+    lines = [*(f"! {text}" for text in dict.fromkeys(said[:MOST_SHOWN])), counts_text(counts)]
     lines.append(f"page   {page}")
     if code == 3:
         lines.append("not everything is there yet: the same command goes on")

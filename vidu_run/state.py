@@ -47,7 +47,6 @@ async def open_state(
         _check_identity(journal, out, identity, how)
         if journal.meta("founded") is None and not how.fresh:
             _check_siblings(out, identity, jobs, siblings)
-        own = {record.key for record in journal.records() if record.state is State.DONE and not record.elsewhere}
         await journal.begin(
             {
                 "founded": journal.meta("founded") or _now(),
@@ -60,6 +59,8 @@ async def open_state(
             }
         )
         ours = lines if how.moved_to else ledger.of_origin(lines, identity.origin)
+        records = journal.records() if ours else ()
+        own = {record.key for record in records if record.state is State.DONE and not record.elsewhere}
         await journal.adopt_ledger({key: line for key, line in ours.items() if key not in own})
         await finish_moves(journal, out)
     except BaseException:
@@ -71,7 +72,7 @@ async def open_state(
 async def arrange(journal: SqliteJournal, out: Path) -> None:
     """Give every delivered video the name its job has now."""
     records = [record for record in journal.records() if not record.elsewhere or present(out, [record])]
-    wanted = shelf.moves(journal.sheets(), records)
+    wanted = shelf.moves(journal.names(), records)
     if wanted:
         await journal.plan_moves(wanted)
         await finish_moves(journal, out)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
@@ -65,3 +71,24 @@ class Gate:
         while self.shut and loop.time() < self._next:
             await stop.sleep(self._next - loop.time())
         self._next = loop.time() + self._pause
+
+
+@contextmanager
+def signals(stop: Stop, tell: Callable[[str], None]) -> Iterator[None]:
+    """First signal: no new POST, drain, write, leave. Second: leave at once; the journal is sound at any instant."""
+    loop = asyncio.get_running_loop()
+
+    def received(number: signal.Signals) -> None:
+        if stop.signalled:
+            os._exit(128 + number)
+        stop.signalled = True
+        stop.everything(128 + number, f"stopped by {number.name}")
+        tell(f"{number.name}: nothing new is sent; finishing what is on its way (again to leave)")
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, received, number)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

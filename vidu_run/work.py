@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidu_run import results, show, view
-from vidu_run.api.client import Api, ApiTrouble
-from vidu_run.batch import Batch
+from vidu_run.api.trouble import ApiTrouble
 from vidu_run.console import Console, Progress, Spent
-from vidu_run.desk import Desk
 from vidu_run.errors import Exit, SpecTrouble, StorageTrouble, exit_order
 from vidu_run.job import Job, Key
-from vidu_run.journal.port import Limits, Sheet
+from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.picks import Picks
@@ -30,6 +29,10 @@ from vidu_run.session import Reach
 from vidu_run.state import present
 from vidu_run.stop import Stop, Stopped
 from vidu_run.tally import Part, Tally, by_kind, kind_of
+
+if TYPE_CHECKING:
+    from vidu_run.api.client import Api
+    from vidu_run.desk import Desk
 
 SHOWN = {
     Action.SUBMIT: State.PLANNED,
@@ -62,12 +65,16 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: the exit code, and every reason with the code it asks for."""
+    """How a run ended: the exit code, and every reason with the code it asks for. `said` are those that the `counts`
+    of the spec's jobs by their state do not tell; `status` is there where it was asked for.
+    """
 
     code: int
     reasons: tuple[tuple[int, str], ...]
-    status: Mapping[str, Any]
+    said: tuple[str, ...]
+    counts: Mapping[str, int]
     page: Path
+    status: Mapping[str, Any] | None
 
 
 async def recover(
@@ -101,13 +108,10 @@ def seekers(jobs: Sequence[Job], journal: SqliteJournal, settle: float) -> tuple
     What this state bought of a job since its last search for it is known, unless the state is a copy from before,
     which then remembers an earlier search.
     """
-    searched = journal.searches()
-    records = {record.key: record for record in journal.records()}
-    doubtful = {key: record for key, record in records.items() if record.state is State.IN_DOUBT}
-    sheets = [sheet for sheet in journal.all_sheets() if sheet.key in doubtful]
+    searched, known = journal.searches(), journal.known()
     return (
-        [Sought(s, doubtful[s.key].posted_at, doubtful[s.key].posted_at + settle) for s in sheets],
-        [Sought(job, searched.get(job.key)) for job in jobs if job.key not in records],
+        [Sought(sheet, record.posted_at, record.posted_at + settle) for sheet, record in journal.doubtful()],
+        [Sought(job, searched.get(job.key)) for job in jobs if job.key not in known],
     )
 
 
@@ -125,6 +129,10 @@ async def act(
     fetch |= {record.key: record for record in missing}
     if not (plan.to_buy or at_api or fetch):
         return []
+    # Only now: what follows loads an HTTP library, which takes longer than all that was done so far.
+    from vidu_run.batch import Batch
+    from vidu_run.desk import Desk
+
     _warn_of_links(list(fetch.values()), reach.service.provider.limits.link_lifetime_hours, console)
     api, downloads = await reach.open()
     limits = setting.limits
@@ -213,24 +221,43 @@ def _warn_of_links(fetch: Sequence[Record], lifetime: int | None, console: Conso
     console.say(f"{len(fetch)} finished videos are not here yet; links expire {lifetime} h after the end, {words}")
 
 
-def ended(
-    plan: Plan, setting: Setting, journal: SqliteJournal, stop: Stop, incomplete: Sequence[str], console: Console
+async def ended(
+    plan: Plan,
+    setting: Setting,
+    journal: SqliteJournal,
+    stop: Stop,
+    incomplete: Sequence[str],
+    console: Console,
+    wants_status: bool,
 ) -> Ended:
     """Write the ledger and the page, say what is in doubt, and reckon the exit code."""
     records = {record.key: record for record in journal.records()}
     here = present(setting.out, records.values())
-    reasons = [*stop.reasons, *((int(Exit.INCOMPLETE), text) for text in incomplete)]
+    whole = [*stop.reasons, *((int(Exit.INCOMPLETE), text) for text in incomplete)]
+    single = []
     for step in plan.steps:
         record = records.get(step.job.key)
         if (code := job_code(step.job, record, here)) is not Exit.DONE:
-            reasons.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
-    page = results.write_all(journal, setting.out, _picks(journal, setting, console), console.say)
-    doubtful = _doubtful(journal, records)
-    if doubtful:
-        reasons.append((int(Exit.NEEDS_WORD), f"{len(doubtful)} in doubt"))
+            single.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
+    page = await results.write_all(journal, setting.out, _picks(journal, setting, console), console.say)
+    names = journal.names()
+    states = {key: public_state(records.get(key), run_lives=False) for key in {**names, **records}}
+    if State.IN_DOUBT in states.values():
+        # Also jobs that have left the spec: they may have been paid for.
+        doubtful = [sheet for sheet in journal.all_sheets() if states.get(sheet.key) is State.IN_DOUBT]
+        whole.append((int(Exit.NEEDS_WORD), f"{len(doubtful)} in doubt"))
         console.say(show.doubt_text(doubtful, records, setting.target), "magenta")
-    status = view.status_of(journal, setting.out, run_lives=False)
-    return Ended(exit_order([code for code, _ in reasons]), tuple(reasons), status, page)
+    reasons = (*whole, *single)
+    counted = Counter(states[key] for key in names)
+    return Ended(
+        code=exit_order([code for code, _ in reasons]),
+        reasons=reasons,
+        said=tuple(text for _, text in whole),
+        counts={state.value: counted[state] for state in State if counted[state]},
+        page=page,
+        # Now: once this journal is closed, another look would leave its log beside it.
+        status=view.status_of(journal, setting.out, run_lives=False) if wants_status else None,
+    )
 
 
 def _picks(journal: SqliteJournal, setting: Setting, console: Console) -> Picks:
@@ -253,12 +280,6 @@ def job_code(job: Job, record: Record | None, here: frozenset[Key]) -> Exit:
     if record is not None and state is State.DONE and (job.key in here or record.elsewhere):
         return Exit.DONE
     return Exit.INCOMPLETE
-
-
-def _doubtful(journal: SqliteJournal, records: Mapping[Key, Record]) -> list[Sheet]:
-    """Also jobs that have left the spec: they may have been paid for."""
-    states = {key: public_state(record, run_lives=False) for key, record in records.items()}
-    return [sheet for sheet in journal.all_sheets() if states.get(sheet.key) is State.IN_DOUBT]
 
 
 def target_of(spec: Path | None, out: Path, provider: str | None, chosen_out: bool) -> str:

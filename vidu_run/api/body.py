@@ -56,6 +56,7 @@ class Body(Payload):
         self._store = store
         self._permit = permit
         self._watch: Watch | None = None
+        self._gathered = bytearray()
         self._size = sum(part.sent_size if isinstance(part, Frame) else len(part) for part in self._parts)
         self._size += len(CLOSING)
         self.whole = False
@@ -73,7 +74,8 @@ class Body(Payload):
         try:
             await self._ask()
             for part in self._parts:
-                await (self._write_frame(writer, part) if isinstance(part, Frame) else self._send(writer, part))
+                await (self._write_frame(writer, part) if isinstance(part, Frame) else self._gather(writer, part))
+            await self._send(writer, bytes(self._gathered))
         except OSError:
             raise
         except Exception as refusal:
@@ -91,6 +93,13 @@ class Body(Payload):
         if self._watch:
             self._watch.moved()
 
+    async def _gather(self, writer: AbstractStreamWriter, piece: bytes) -> None:
+        """Small pieces go out together: each by itself is a packet."""
+        self._gathered += piece
+        if len(self._gathered) >= CHUNK:
+            await self._send(writer, bytes(self._gathered))
+            self._gathered.clear()
+
     async def _send(self, writer: AbstractStreamWriter, chunk: bytes) -> None:
         await writer.write(chunk)
         if self._watch:
@@ -98,11 +107,11 @@ class Body(Payload):
 
     async def _write_frame(self, writer: AbstractStreamWriter, frame: Frame) -> None:
         digest = hashlib.sha256()
-        await self._send(writer, frame.data_prefix.encode())
+        await self._gather(writer, frame.data_prefix.encode())
         with _open(self._store / frame.store_name) as file:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
-                await self._send(writer, base64.b64encode(chunk))
+                await self._gather(writer, base64.b64encode(chunk))
         if digest.hexdigest() != frame.sha256:
             raise FrameChanged(f"{frame.source}: the stored copy {frame.store_name} is damaged; nothing was sent")
 

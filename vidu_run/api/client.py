@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from yarl import URL
 from vidu_run import __version__
 from vidu_run.access import Access
 from vidu_run.api.body import Body
+from vidu_run.api.trouble import ApiTrouble, KeyRefused, Missing, TooMany, Unavailable
 from vidu_run.outcome import Evidence
 from vidu_run.pace import Timing
 from vidu_run.providers.rules import Provider
@@ -36,26 +37,6 @@ QUERY_TIMEOUT = 30.0
 """Seconds for one whole query, however it drips."""
 
 NO_LIMITS = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-
-
-class ApiTrouble(Exception):
-    """A query got no answer worth reading: ask again later."""
-
-
-class Missing(ApiTrouble):
-    """The API does not know the task (404)."""
-
-
-class KeyRefused(ApiTrouble):
-    """401, 402 or 403 on a query."""
-
-
-class TooMany(ApiTrouble):
-    """429 on a query; `retry_after` is the header's text."""
-
-    def __init__(self, message: str, retry_after: str | None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +65,10 @@ class Api:
         self._posts = aiohttp.ClientSession(connector=once, cookie_jar=aiohttp.DummyCookieJar(), **common)
         kept = aiohttp.TCPConnector(limit=16)
         self._queries = aiohttp.ClientSession(connector=kept, cookie_jar=aiohttp.DummyCookieJar(), **common)
+
+    @property
+    def can_list(self) -> bool:
+        return self._provider.routes.list is not None
 
     async def __aenter__(self) -> Self:
         return self
@@ -147,6 +132,13 @@ class Api:
             raise ApiTrouble(_refused(reply))
         return rows, next_page
 
+    async def listed(self, task_ids: Sequence[str]) -> list[Look]:
+        """What the list shows of these tasks, at most 100; a provider may show others. Raises ApiTrouble."""
+        asked = [("pager.pagesz", str(ROWS)), *(("task_ids", task_id) for task_id in task_ids)]
+        reply = await self._get(self._url(self._provider.routes.list or "").with_query(asked), MOST_LIST)
+        rows, _ = read_list(_document(reply, "list"))
+        return rows
+
     async def balance(self) -> Balance:
         """What the account has left and how many tasks it may run at once. Raises ApiTrouble or KeyRefused."""
         reply = await self._get(self._url(self._provider.routes.credits or ""))
@@ -174,7 +166,7 @@ class Api:
             ):
                 return _Reply(response.status, response.headers, await read_bounded(response, most))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise ApiTrouble(in_words(error)) from None
+            raise Unavailable(in_words(error)) from None
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"{self._provider.auth_scheme} {self._access.key}"} if self._access.key else {}
@@ -235,7 +227,7 @@ def _document(reply: _Reply, called: str) -> object:
     if reply.status == 429:
         raise TooMany(_refused(reply), reply.headers.get("Retry-After"))
     if reply.status != 200:
-        raise ApiTrouble(_refused(reply))
+        raise (Unavailable if reply.status >= 500 else ApiTrouble)(_refused(reply))
     try:
         return parse_json(reply.body)
     except BadReply as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from yarl import URL
 
 from vidu_run.access import is_public, may_be_public, on_loopback
 from vidu_run.api.client import NO_LIMITS, in_words
+from vidu_run.api.trouble import DownloadFailed
 from vidu_run.mp4 import NotAVideo, verify
 
 MOST_BYTES = 4 << 30
@@ -25,10 +26,6 @@ MOST_REDIRECTS = 5
 AT_ONCE = 8
 PROGRESS = 16 * 1024
 """Bytes that count as progress: a server that drips less than this in `download_timeout` is given up."""
-
-
-class DownloadFailed(Exception):
-    """The link gave no whole video. Ask the API for a fresh one and try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +71,11 @@ class Downloads:
     async def close(self) -> None:
         await self._session.close()
 
-    async def fetch(self, link: str, part: Path) -> Fetched:
-        """Write the video to `part`, whole, verified and synced, or raise DownloadFailed and leave no file.
+    async def fetch(self, link: str, part: Path, place: Callable[[Fetched], None]) -> Fetched:
+        """Write the video to `part`, whole, verified and synced, and have it placed, in a thread; or raise
+        DownloadFailed and leave no file.
 
-        Raises OSError for the local disk alone.
+        Raises OSError for the local disk alone, and what `place` raises.
         """
         try:
             async with (
@@ -86,7 +84,7 @@ class Downloads:
                 self._open(link) as response,
             ):
                 fetched = await _save(response, part, deadline, self._timeout)
-            await asyncio.to_thread(_verify, part, fetched.size)
+            await asyncio.to_thread(_finish, part, fetched, place)
         except (aiohttp.ClientError, TimeoutError, ConnectionError, NotAVideo, ValueError) as error:
             part.unlink(missing_ok=True)
             raise DownloadFailed(in_words(error)) from None
@@ -132,13 +130,13 @@ async def _save(response: aiohttp.ClientResponse, part: Path, deadline: asyncio.
             if size - moved >= PROGRESS:
                 moved = size
                 deadline.reschedule(asyncio.get_running_loop().time() + patience)
-        file.flush()
-        os.fsync(file.fileno())
     if promised is not None and promised.isdigit() and int(promised) != size:
         raise ValueError(f"cut short: {size} of {promised} bytes")
     return Fetched(digest.hexdigest(), size)
 
 
-def _verify(part: Path, size: int) -> None:
+def _finish(part: Path, fetched: Fetched, place: Callable[[Fetched], None]) -> None:
     with part.open("rb") as file:
-        verify(file, size)
+        verify(file, fetched.size)
+        os.fsync(file.fileno())
+    place(fetched)

@@ -7,9 +7,9 @@ import sqlite3
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vidu_run.errors import StorageTrouble
 from vidu_run.job import Frame, Job, Key
@@ -21,16 +21,22 @@ from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, R
 from vidu_run.record import ARROWS, BILLED, ENDED, Record, State, ledger_record
 from vidu_run.reply import Look
 
+T = TypeVar("T")
+
 OWN_ATTEMPT = """
     SELECT id FROM attempts WHERE key = :key AND (marker = :marker OR state = 'in_doubt')
     ORDER BY marker = :marker DESC LIMIT 1
 """
-PLANT = """
-    INSERT INTO jobs (key, name, position, axes, request, images, credits, draft) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+PLANTED = "key, name, position, axes, request, images, credits, draft"
+PLANT = f"""
+    INSERT INTO jobs ({PLANTED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET name = excluded.name, position = excluded.position, axes = excluded.axes,
         request = excluded.request, images = excluded.images, credits = excluded.credits,
         draft = excluded.draft
 """
+SHOWN = "shown"
+"""The fact that says which page shows the jobs as they are; every change of one takes it away."""
+
 RUN = "run"
 """The fact that says what the latest run is to do, after its epoch."""
 
@@ -62,11 +68,20 @@ class ReadJournal:
         return None if row is None else str(row["value"])
 
     def sheets(self) -> list[Sheet]:
-        return [sheet for sheet in self.all_sheets() if sheet.position is not None]
+        """The jobs of the present spec, in its order."""
+        return self._sheets("WHERE position IS NOT NULL ORDER BY position")
 
     def all_sheets(self) -> list[Sheet]:
         """Also the jobs that earlier versions of the spec had."""
-        rows = self._all("SELECT * FROM jobs ORDER BY position, key")
+        return self._sheets("ORDER BY position, key")
+
+    def names(self) -> dict[Key, str]:
+        """What the jobs of the present spec are called."""
+        rows = self._all("SELECT key, name FROM jobs WHERE position IS NOT NULL ORDER BY position")
+        return {Key(row["key"]): row["name"] for row in rows}
+
+    def _sheets(self, which: str) -> list[Sheet]:
+        rows = self._all(f"SELECT * FROM jobs {which}")
         with self._sound():
             return [_sheet(row) for row in rows]
 
@@ -103,6 +118,18 @@ class ReadJournal:
                 if row["key"] not in found or not found[row["key"]].elsewhere or row["state"] not in ENDED:
                     found[row["key"]] = _record(row)
         return (record for record in found.values() if wanted is None or record.key in wanted)
+
+    def known(self) -> set[Key]:
+        """Jobs that have a record."""
+        rows = self._all("SELECT key FROM attempts WHERE state != 'not_sent' UNION SELECT key FROM ledger")
+        return {Key(row["key"]) for row in rows}
+
+    def doubtful(self) -> list[tuple[Sheet, Record]]:
+        """Jobs whose submission nobody knows the end of, also those that have left the spec."""
+        rows = self._all("SELECT * FROM attempts WHERE state = 'in_doubt' ORDER BY id")
+        with self._sound():
+            records = {record.key: record for record in map(_record, rows)}
+        return [(sheet, records[sheet.key]) for sheet in (self.all_sheets() if records else ()) if sheet.key in records]
 
     def attempts(self) -> dict[Key, list[Record]]:
         """Every attempt of every job, also those that were not sent, in their order."""
@@ -228,13 +255,25 @@ class SqliteJournal(ReadJournal):
             row = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
             epoch = int(row[0]) + 1 if row else 1
             _remember(db, {**facts, "epoch": str(epoch)})
-            db.execute(
+            left = db.execute(
                 "UPDATE attempts SET state = 'in_doubt', error = coalesce(error, ?) WHERE state = 'intent'",
                 (INTERRUPTED,),
             )
+            if left.rowcount:
+                _unshow(db)
             return epoch
 
         self.epoch = await self._writer.do(operation)
+
+    async def _change(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        """Do what changes a job, and forget in the same commit that the page shows it."""
+
+        def changing(db: sqlite3.Connection) -> T:
+            result = operation(db)
+            _unshow(db)
+            return result
+
+        return await self._writer.do(changing)
 
     async def remember(self, facts: Mapping[str, str]) -> None:
         await self._writer.do(lambda db: _remember(db, facts))
@@ -245,13 +284,22 @@ class SqliteJournal(ReadJournal):
         await self.remember({RUN: f"{self.epoch} {json.dumps(asdict(going))}"})
 
     async def plant(self, jobs: Sequence[Job]) -> None:
-        rows = [_job_row(position, job) for position, job in enumerate(jobs)]
+        """Make these the jobs of the present spec; what is the same as it was is not written again."""
+        present = self._all(f"SELECT {PLANTED} FROM jobs WHERE position IS NOT NULL")
+        held = {row["key"]: tuple(row) for row in present}
+        rows = []
+        for position, job in enumerate(jobs):
+            row = _job_row(position, job)
+            if held.pop(job.key, None) != row:
+                rows.append(row)
+        if not rows and not held:
+            return
 
         def operation(db: sqlite3.Connection) -> None:
-            db.execute("UPDATE jobs SET position = NULL")
+            db.executemany("UPDATE jobs SET position = NULL WHERE key = ?", [(key,) for key in held])
             db.executemany(PLANT, rows)
 
-        await self._writer.do(operation)
+        await self._change(operation)
 
     async def searched(self, keys: Iterable[Key], at: float) -> None:
         """The API's list was read to its end for tasks of these jobs, at Unix second `at`."""
@@ -259,7 +307,7 @@ class SqliteJournal(ReadJournal):
         await self._writer.do(lambda db: db.executemany("UPDATE jobs SET searched_at = ? WHERE key = ?", rows) and None)
 
     async def intent(self, job: Job, marker: str, limits: Limits) -> Attempt:
-        return await self._writer.do(lambda db: intend(db, job, marker, limits, self.epoch, self._clock()))
+        return await self._change(lambda db: intend(db, job, marker, limits, self.epoch, self._clock()))
 
     async def settle(self, attempt: Attempt, outcome: Outcome) -> State:
         def operation(db: sqlite3.Connection) -> State:
@@ -273,22 +321,24 @@ class SqliteJournal(ReadJournal):
                 _move(db, attempt.id, state, {"error": "the reply names a task of another attempt"})
             return state
 
-        return await self._writer.do(operation)
+        return await self._change(operation)
 
-    async def note(self, record: Record, state: State, look: Look | None, error: str | None = None) -> None:
+    async def note(self, record: Record, state: State, look: Look | None, error: str | None = None) -> Record:
+        """The record as it then is."""
         facts = _seen(look) if look else {}
         if state in (State.READY, State.FAILED) and record.finished_at is None:
             facts["finished_at"] = self._clock()
         facts["error"] = error
-        await self._writer.do(lambda db: _move(db, record.attempt, state, facts))
+        await self._change(lambda db: _move(db, record.attempt, state, facts))
+        return replace(record, state=state, **facts)
 
     async def delivered(self, record: Record, file: Delivered) -> None:
         facts = {"file": file.file, "sha256": file.sha256, "size": file.size, "error": None}
-        await self._writer.do(lambda db: _move(db, record.attempt, State.DONE, facts))
+        await self._change(lambda db: _move(db, record.attempt, State.DONE, facts))
 
     async def decide(self, record: Record, state: State, facts: Mapping[str, Any]) -> None:
         """The user's word on an attempt."""
-        await self._writer.do(lambda db: _move(db, record.attempt, state, dict(facts)))
+        await self._change(lambda db: _move(db, record.attempt, state, dict(facts)))
 
     async def adopt(self, job: Sheet | Job, marker: str, look: Look, posted_at: float) -> bool:
         """A task at the API that carries one of our markers becomes the attempt of its job; False where the job has
@@ -310,11 +360,14 @@ class SqliteJournal(ReadJournal):
                 return False
             return True
 
-        return await self._writer.do(operation)
+        return await self._change(operation)
 
     async def adopt_ledger(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
-        rows = [(key, json.dumps(line, ensure_ascii=False)) for key, line in lines.items()]
-        await self._writer.do(lambda db: db.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", rows) and None)
+        held = self.listed() if lines else ()
+        rows = [(key, json.dumps(line, ensure_ascii=False)) for key, line in lines.items() if key not in held]
+        if not rows:
+            return
+        await self._change(lambda db: db.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", rows) and None)
 
     async def plan_moves(self, moves: Sequence[Move]) -> None:
         """Write down all moves together; none is begun before this returns."""
@@ -336,7 +389,7 @@ class SqliteJournal(ReadJournal):
             db.execute("DELETE FROM moves")
             _remember(db, {MOVED_ASIDE: ""})
 
-        await self._writer.do(operation)
+        await self._change(operation)
 
     def _check_integrity(self) -> None:
         """Before anything is bought: the whole check, since a key that lost a bit would be a job never heard of."""
@@ -349,6 +402,10 @@ class SqliteJournal(ReadJournal):
 
 def _remember(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
     db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(facts.items()))
+
+
+def _unshow(db: sqlite3.Connection) -> None:
+    db.execute("DELETE FROM meta WHERE name = ?", (SHOWN,))
 
 
 def _move(db: sqlite3.Connection, attempt: int, state: State, facts: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,9 @@ from vidu_run.errors import StorageTrouble
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
 MOST_AT_ONCE = 512
+
+GATHERING = 0.004
+"""Seconds between two commits, in which operations gather: an fsync for each of many would cost more than they do."""
 
 
 class _Waiting:
@@ -32,10 +36,7 @@ class _Waiting:
         self.result: Any = None
         self.error: Exception | None = None
 
-    def answer(self) -> None:
-        self.loop.call_soon_threadsafe(self._resolve)
-
-    def _resolve(self) -> None:
+    def resolve(self) -> None:
         if self.future.done():
             return
         if self.error is not None:
@@ -44,11 +45,23 @@ class _Waiting:
             self.future.set_result(self.result)
 
 
+def _answer(batch: list[_Waiting]) -> None:
+    """One call for each loop: to wake a loop costs more than a commit that many share."""
+    for loop in {waiting.loop for waiting in batch}:
+        loop.call_soon_threadsafe(_resolve, [waiting for waiting in batch if waiting.loop is loop])
+
+
+def _resolve(batch: list[_Waiting]) -> None:
+    for waiting in batch:
+        waiting.resolve()
+
+
 class Writer:
     def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path) -> None:
         self._path = path
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._poison: StorageTrouble | None = None
+        self._committed = 0.0
         self._connect = connect
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
@@ -85,6 +98,8 @@ class Writer:
         first = self._queue.get()
         if first is None:
             return None
+        if (early := self._committed + GATHERING - time.monotonic()) > 0:
+            time.sleep(early)
         batch = [first]
         while len(batch) < MOST_AT_ONCE and not self._queue.empty():
             more = self._queue.get()
@@ -103,11 +118,11 @@ class Writer:
             for waiting in batch:
                 self._savepoint(db, waiting)
             db.execute("COMMIT")
+            self._committed = time.monotonic()
         except sqlite3.Error as error:
             self._fail(batch, error)
             return
-        for waiting in batch:
-            waiting.answer()
+        _answer(batch)
 
     @staticmethod
     def _savepoint(db: sqlite3.Connection, waiting: _Waiting) -> None:
@@ -132,4 +147,4 @@ class Writer:
             )
         for waiting in batch:
             waiting.error = self._poison
-            waiting.answer()
+        _answer(batch)

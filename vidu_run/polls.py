@@ -1,0 +1,173 @@
+"""Asking about tasks: each when its time has come, many in one request where the provider can, never in a burst.
+
+It only reads. What an answer means, and when to ask again, is for those who wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any
+
+from vidu_run.api.client import ROWS, Api
+from vidu_run.api.trouble import ApiTrouble, KeyRefused, TooMany, Unavailable
+from vidu_run.pace import Timing
+from vidu_run.reply import Look, Phase
+from vidu_run.stop import Gate, Stop, Stopped
+
+MOST_A_SECOND = 250.0
+"""Requests; our own choice, since no provider publishes a limit. Each 429 halves it for the rest of the run."""
+
+RUNNING = frozenset({Phase.QUEUED, Phase.RUNNING})
+
+
+@dataclass(order=True, slots=True)
+class _Due:
+    """A question: the loop's time at which it is to be asked, and who waits for the answer."""
+
+    at: float
+    number: int
+    task_id: str = field(compare=False)
+    watermark: bool = field(compare=False)
+    answer: asyncio.Future[Look] = field(compare=False)
+
+
+class Polls:
+    """One for each run. `lists`: the provider's list can be asked for many tasks at once; `once` tells the user."""
+
+    def __init__(
+        self, api: Api, gate: Gate, stop: Stop, timing: Timing, lists: bool, once: Callable[[str], None]
+    ) -> None:
+        self._api = api
+        self._gate = gate
+        self._stop = stop
+        self._timing = timing
+        self._lists = lists
+        self._once = once
+        self._due: list[_Due] = []
+        self._numbers = count()
+        self._gap = 1 / MOST_A_SECOND
+        self._free_at = 0.0
+        self._waking: asyncio.Future[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self._working: asyncio.Task[None] | None = None
+
+    async def look(self, task_id: str, watermark: bool, pause: float) -> Look:
+        """One look at a task, `pause` seconds from now or a little later. Raises Stopped, or ApiTrouble of any kind."""
+        if self._stop.waiting:
+            raise Stopped
+        loop = asyncio.get_running_loop()
+        due = _Due(loop.time() + pause, next(self._numbers), task_id, watermark, loop.create_future())
+        heappush(self._due, due)
+        if self._working is None:
+            self._working = loop.create_task(self._work())
+        elif self._due[0] is due:
+            self._wake()
+        return await due.answer
+
+    async def close(self) -> None:
+        """Nothing is asked any more; who still waits is told that the run has stopped."""
+        tasks = [task for task in (self._working, *self._asking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        stopping = asyncio.ensure_future(self._stop.wait())
+        stopping.add_done_callback(lambda _: self._wake())
+        try:
+            while not self._stop.waiting:
+                if asked := self._next():
+                    await self._gate.through(self._stop)
+                    self._begin(asked, self._ask_all(asked) if len(asked) > 1 else self._ask(asked[0]))
+                else:
+                    await self._sleep()
+        except Stopped:
+            pass
+        finally:
+            stopping.cancel()
+            for due in self._due:
+                _tell(due, Stopped())
+
+    def _next(self) -> list[_Due]:
+        """What is to be asked now, in one request; empty before its time."""
+        now = asyncio.get_running_loop().time()
+        if not self._due or max(self._due[0].at, self._free_at) > now:
+            return []
+        # What would be due a moment later rides along: a row costs less than a request.
+        until, most = (now + self._timing.poll_min / 2, ROWS) if self._lists else (now, 1)
+        found: list[_Due] = []
+        while self._due and self._due[0].at <= until and len(found) < most:
+            found.append(heappop(self._due))
+        self._free_at = now + self._gap
+        return found
+
+    async def _sleep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._waking = loop.create_future()
+        timer = loop.call_at(max(self._due[0].at, self._free_at), self._wake) if self._due else None
+        try:
+            await self._waking
+        finally:
+            if timer:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waking and not self._waking.done():
+            self._waking.set_result(None)
+
+    def _begin(self, asked: list[_Due], asking: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._answered(asked, asking))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _answered(self, asked: list[_Due], asking: Coroutine[Any, Any, None]) -> None:
+        """Whatever happens, nobody waits for ever."""
+        try:
+            await asking
+        except BaseException as error:
+            if isinstance(error, TooMany):
+                self._gap = min(1.0, self._gap * 2)
+            for due in asked:
+                _tell(due, error if isinstance(error, Exception) else Stopped())
+            if not isinstance(error, Exception):
+                raise
+
+    async def _ask(self, due: _Due) -> None:
+        _tell(due, await self._api.look(due.task_id, due.watermark))
+
+    async def _ask_all(self, asked: list[_Due]) -> None:
+        """By the list, which is believed about tasks that run; of one that has ended the task itself tells."""
+        wanted = {due.task_id for due in asked}
+        try:
+            rows = {row.task_id: row for row in await self._api.listed(sorted(wanted))}
+        except (Unavailable, TooMany, KeyRefused):
+            raise
+        except ApiTrouble as error:
+            rows = {}
+            self._leave_lists(str(error))
+        if rows.keys() - wanted:
+            rows = {}
+            self._leave_lists("it shows others than were asked for")
+        for due in asked:
+            row = rows.get(due.task_id)
+            if row is not None and row.phase in RUNNING:
+                _tell(due, row)
+            else:
+                self._begin([due], self._ask(due))
+
+    def _leave_lists(self, why: str) -> None:
+        self._lists = False
+        self._once(f"the API's list cannot be asked for many tasks at once ({why}): each is asked about by itself")
+
+
+def _tell(due: _Due, answer: Look | Exception) -> None:
+    if due.answer.done():
+        return
+    if isinstance(answer, Exception):
+        due.answer.set_exception(answer)
+    else:
+        due.answer.set_result(answer)
