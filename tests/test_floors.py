@@ -108,7 +108,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     ("desk", ["desk"]),
     ("session", ["session"]),
     ("looks", ["view"]),
-    ("past", ["drafts"]),
+    ("past", ["drafts", "siblings"]),
     (
         "joins",
         ["lighten", "recover", "generate", "carry", "state", "results", "verdict", "serve", "complete", "promote"],

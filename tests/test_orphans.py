@@ -233,3 +233,29 @@ def test_an_accepted_task_that_cannot_be_written_down_is_told(folder: Folder, se
     db.close()
     assert running.returncode == 7, said
     assert "was accepted as task t-1" in said
+
+
+def test_the_plan_of_a_renamed_spec_says_what_the_run_of_it_stops_at(folder: Folder, server: FaultServer) -> None:
+    spec = folder.sweep(2)
+    folder.buy(server)
+    spec.rename(folder.path / "renamed.yaml")
+    folder.write("picks: []\n", "jobs.picks.yaml")
+    state = (folder.path / "out/jobs/state.db").read_bytes()
+    planned = folder("plan", "renamed.yaml", "--base-url", server.base_url)
+    assert [path.name for path in (folder.path / "out").iterdir()] == ["jobs"]
+    assert (folder.path / "out/jobs/state.db").read_bytes() == state
+    stopped = folder.buy(server, spec="renamed.yaml")
+    held = "holds 2 of these jobs, done or on their way. Was the spec renamed?"
+    advice = (
+        "  go on there:        --out out/jobs\n  buy them here too:  --fresh\n"
+        "  its picks go along: rename jobs.picks.yaml to renamed.picks.yaml\n"
+    )
+    assert (stopped.code, planned.code) == (4, 0)
+    assert f"out/jobs: {held} Nothing was sent.\n{advice}" in stopped.err
+    assert f"out/jobs: warning: {held} A run stops here with exit 4.\n{advice}" in planned.err
+    told = folder("plan", "renamed.yaml", "--base-url", server.base_url, "--json").document["warnings"]
+    assert [warning["place"] for warning in told] == ["out/jobs"]
+    (folder.path / "jobs.picks.yaml").rename(folder.path / "renamed.picks.yaml")
+    assert "picks" not in folder("plan", "renamed.yaml", "--base-url", server.base_url).err
+    assert folder.buy(server, "--fresh", spec="renamed.yaml").code == 0
+    assert "renamed?" not in folder("plan", "renamed.yaml", "--base-url", server.base_url).err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +30,9 @@ from vidu_run.record import Record, State, ledger_record
 from vidu_run.recover import ListingFailed
 from vidu_run.reply import ENDED_BADLY, Balance
 from vidu_run.session import EMBEDDED, Reach, Service
+from vidu_run.siblings import Identity, sibling
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
-from vidu_run.state import Identity, Opening, arrange, finish_moves, open_state, present
+from vidu_run.state import Opening, arrange, finish_moves, open_state, present
 from vidu_run.stop import Stop, signals
 from vidu_run.work import Ended, Setting, act, ended, recover, target_of
 
@@ -134,10 +135,11 @@ class Planned:
     spec: Spec
     outlook: Outlook
     prices: Prices
+    found_beside: Sequence[Problem] = ()
 
     @property
     def warnings(self) -> list[Problem]:
-        return self.spec.warnings({step.job.key for step in self.plan.to_buy})
+        return [*self.found_beside, *self.spec.warnings({step.job.key for step in self.plan.to_buy})]
 
 
 def plan(path: Path, where: Where, wish: RunWish) -> Planned:
@@ -149,13 +151,25 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     records = {record.key: record for record in map(ledger_record, lines)}
     found = Found(records, present(out, records.values()), sum(line.get("credits") or 0 for line in lines))
     past: dict[Kind, list[float]] = {}
+    founded = False
     if (out / state_file.NAME).exists():
         with view.read(out) as journal:
             found = _found(spec, journal, out, records)
             past = _past(spec, journal)
+            founded = journal.meta("founded") is not None
     made = make_plan(spec.jobs, found, wish.plan)
     table = prices(spec.provider)
-    return Planned(made, spec, outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency), table)
+    ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)
+    identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
+    return Planned(made, spec, ahead, table, [] if founded else _renamed(spec, out, identity))
+
+
+def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
+    """What a run would stop at before it began."""
+    found = sibling(out, identity, spec.jobs, _beside(spec, out))
+    if found is None:
+        return []
+    return [Problem(Place(str(found.folder)), found.told("A run stops here with exit 4.", spec.path), warning=True)]
 
 
 def against(path: Path, base: Path, where: Where, wish: RunWish) -> tuple[Comparison, Spec]:
@@ -249,8 +263,7 @@ async def _late(setting: Setting, reach: Reach, journal: SqliteJournal, stop: St
 async def _opened(spec: Spec, service: Service, out: Path, opening: Opening) -> SqliteJournal:
     """The journal with this spec's jobs in it and every delivered video under its job's present name."""
     identity = Identity(spec.path.name, spec.provider.name, service.origin)
-    siblings = [spec.folder / "out", out.resolve().parent]
-    journal = await open_state(out, identity, spec.jobs, siblings, opening)
+    journal = await open_state(out, spec.path, identity, spec.jobs, _beside(spec, out), opening)
     try:
         await journal.plant(spec.jobs)
         await journal.remember(_facts(spec))
@@ -259,6 +272,11 @@ async def _opened(spec: Spec, service: Service, out: Path, opening: Opening) -> 
         journal.close()
         raise
     return journal
+
+
+def _beside(spec: Spec, out: Path) -> list[Path]:
+    """Where other output folders are."""
+    return [spec.folder / "out", out.resolve().parent]
 
 
 def _facts(spec: Spec) -> dict[str, str]:

@@ -10,21 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidu_run import ledger, shelf
-from vidu_run.errors import NeedsWord, StorageTrouble, UsageTrouble
+from vidu_run.errors import NeedsWord, UsageTrouble
 from vidu_run.files import file_digest
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
-from vidu_run.journal.sqlite import MOVED_ASIDE, ReadJournal, SqliteJournal
-from vidu_run.record import LIVE, Record, State
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whose state this is: a rehearsal on this machine must never satisfy a paid job."""
-
-    spec: str
-    provider: str
-    origin: str
+from vidu_run.journal.sqlite import MOVED_ASIDE, SqliteJournal
+from vidu_run.record import Record, State
+from vidu_run.siblings import Identity, Sibling, sibling
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +28,7 @@ class Opening:
 
 
 async def open_state(
-    out: Path, identity: Identity, jobs: Sequence[Job], siblings: Sequence[Path], how: Opening
+    out: Path, spec: Path, identity: Identity, jobs: Sequence[Job], siblings: Sequence[Path], how: Opening
 ) -> SqliteJournal:
     """The journal of this folder, ready for a run. Needs the lock. Raises Trouble before anything is sent."""
     if not (out / state_file.NAME).exists():
@@ -46,7 +38,7 @@ async def open_state(
     try:
         _check_identity(journal, out, identity, how)
         if journal.meta("founded") is None and not how.fresh:
-            _check_siblings(out, identity, jobs, siblings)
+            _check_siblings(sibling(out, identity, jobs, siblings), spec)
         await journal.begin(
             {
                 "founded": journal.meta("founded") or _now(),
@@ -117,38 +109,9 @@ def _check_identity(journal: SqliteJournal, out: Path, identity: Identity, how: 
         )
 
 
-def _check_siblings(out: Path, identity: Identity, jobs: Sequence[Job], folders: Sequence[Path]) -> None:
-    """Raise NeedsWord when another output folder holds these jobs, or may: one that cannot be read may."""
-    keys = frozenset(job.key for job in jobs)
-    own = out.resolve()
-    siblings: dict[Path, Path] = {}
-    for path in (path for folder in folders for path in sorted(folder.glob("*")) if path.is_dir()):
-        siblings.setdefault(path.resolve(), path)
-    for resolved, path in siblings.items():
-        if resolved == own:
-            continue
-        try:
-            held = f"holds {count} of these jobs" if (count := _held_there(path, identity, keys)) else ""
-        except StorageTrouble as trouble:
-            held = f"may hold these jobs and cannot be read ({trouble})"
-        if held:
-            raise NeedsWord(
-                f"{path}: {held}, done or on their way. Was the spec renamed? Nothing was sent.\n"
-                f"  go on there:        --out {path}\n  buy them here too:  --fresh"
-            )
-
-
-def _held_there(folder: Path, identity: Identity, keys: frozenset[Key]) -> int:
-    listed = ledger.of_origin(ledger.read(folder), identity.origin)
-    held = {Key(key) for key in listed} & keys
-    if (folder / state_file.NAME).exists():
-        other = ReadJournal(folder)
-        try:
-            if other.meta("provider") == identity.provider and other.meta("origin") == identity.origin:
-                held |= {record.key for record in other.records(keys) if record.state in LIVE}
-        finally:
-            other.close()
-    return len(held)
+def _check_siblings(found: Sibling | None, spec: Path) -> None:
+    if found is not None:
+        raise NeedsWord(f"{found.folder}: {found.told('Nothing was sent.', spec)}")
 
 
 def _now() -> str:
