@@ -266,6 +266,24 @@ def test_stars_and_names_choose_among_the_picks(drafts: Folder) -> None:
     assert list(final_jobs(drafts, "names.yaml")) == ["take-7", "take-11"]
 
 
+def test_a_frame_that_is_not_the_draft_s_any_more_is_told_before_it_is_bought(drafts: Folder) -> None:
+    pick(drafts, {"take-7": 5, "take-11": 4})
+    assert promote(drafts, "--with", "duration=2").code == 0
+    words = ("jobs.final.yaml", "--provider", "local")
+    assert "picture of the draft" not in drafts("plan", *words).err
+    drafts.frame("a.png", "red")
+    planned = drafts("plan", *words)
+    said = "warning: frames/a.png is not the picture of the draft any more; job take-7"
+    assert (planned.code, said in planned.err) == (0, True), planned.err
+    rehearsed = drafts(*words, "--only", "take-7")
+    assert (rehearsed.code, said in rehearsed.err) == (0, True), rehearsed.err
+    assert "picture of the draft" not in drafts(*words, "--only", "take-7").err
+    drafts.frame("c.png", "white")
+    text = (drafts.path / "jobs.final.yaml").read_text()
+    drafts.write(text.replace("frames/a.png", "frames/c.png"), "jobs.final.yaml")
+    assert "picture of the draft" not in drafts("plan", *words).err
+
+
 @pytest.mark.parametrize(
     ("stars", "words", "said"),
     [

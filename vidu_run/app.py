@@ -15,6 +15,7 @@ from vidu_run.api.trouble import ApiTrouble, KeyRefused
 from vidu_run.compare import Comparison, compare
 from vidu_run.console import Console
 from vidu_run.difference import Before
+from vidu_run.drafts import changed_frames
 from vidu_run.errors import AccountTrouble, Place, Problem, StorageTrouble, UsageTrouble
 from vidu_run.folder import locked, output_folder
 from vidu_run.job import Job, Key
@@ -31,6 +32,7 @@ from vidu_run.recover import ListingFailed
 from vidu_run.reply import ENDED_BADLY, Balance
 from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.siblings import Identity, sibling
+from vidu_run.spec.check import fold
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
 from vidu_run.state import Opening, arrange, finish_moves, open_state, present
 from vidu_run.stop import Stop, signals
@@ -91,7 +93,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 with signals(stop, console.say):
                     await recover(spec.jobs, setting, reach, journal, stop, console)
                 plan = make_plan(spec.jobs, _found(spec, journal, out, {}), wish.plan)
-                console.problems(spec.warnings({step.job.key for step in plan.to_buy}))
+                console.problems([*spec.warnings({step.job.key for step in plan.to_buy}), *_changed(plan, out)])
                 go = _confirmed(plan, spec, out, wish, console)
                 await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
                 with signals(stop, console.say):
@@ -135,11 +137,12 @@ class Planned:
     spec: Spec
     outlook: Outlook
     prices: Prices
-    found_beside: Sequence[Problem] = ()
+    beside: Sequence[Problem] = ()
+    """What the output folders beside this one warn of."""
 
     @property
     def warnings(self) -> list[Problem]:
-        return [*self.found_beside, *self.spec.warnings({step.job.key for step in self.plan.to_buy})]
+        return [*self.beside, *self.spec.warnings({step.job.key for step in self.plan.to_buy})]
 
 
 def plan(path: Path, where: Where, wish: RunWish) -> Planned:
@@ -161,7 +164,8 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     table = prices(spec.provider)
     ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)
     identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
-    return Planned(made, spec, ahead, table, [] if founded else _renamed(spec, out, identity))
+    renamed = [] if founded else _renamed(spec, out, identity)
+    return Planned(made, spec, ahead, table, [*renamed, *_changed(made, out)])
 
 
 def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
@@ -170,6 +174,10 @@ def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
     if found is None:
         return []
     return [Problem(Place(str(found.folder)), found.told("A run stops here with exit 4.", spec.path), warning=True)]
+
+
+def _changed(plan: Plan, out: Path) -> list[Problem]:
+    return fold(changed_frames(out, [step.job for step in plan.to_buy]))
 
 
 def against(path: Path, base: Path, where: Where, wish: RunWish) -> tuple[Comparison, Spec]:

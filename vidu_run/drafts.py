@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidu_run.errors import StorageTrouble, UsageTrouble
-from vidu_run.job import Key
+from vidu_run.errors import Problem, StorageTrouble, UsageTrouble
+from vidu_run.job import Frame, Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.providers.pricing import effective
@@ -48,14 +48,25 @@ class Draft:
         }
 
 
-def drafts(out: Path, sheets: Sequence[Sheet]) -> dict[Key, Draft]:
+def drafts(out: Path, promoted: Sequence[Sheet | Job]) -> dict[Key, Draft]:
     """By the key of the job that was promoted, for those whose draft's video is still there."""
-    wanted = {sheet.draft for sheet in sheets if sheet.draft is not None}
+    wanted = {job.draft for job in promoted if job.draft is not None}
     found: dict[Key, Draft] = {}
-    for folder in sorted(out.resolve().parent.iterdir()) if wanted else ():
+    for folder in sorted(out.resolve().parent.glob("*")) if wanted else ():
         if folder != out.resolve() and (folder / state_file.NAME).is_file():
             found |= dict(_of(folder, wanted - found.keys(), os.path.relpath(folder, out.resolve())))
-    return {sheet.key: found[sheet.draft] for sheet in sheets if sheet.draft in found}
+    return {job.key: found[job.draft] for job in promoted if job.draft in found}
+
+
+def changed_frames(out: Path, jobs: Sequence[Job]) -> Iterator[Problem]:
+    """Frames of promoted jobs that have other bytes under their name than when the draft was made; not an image that
+    the job itself names anew.
+    """
+    found = drafts(out, jobs)
+    for job in (job for job in jobs if job.key in found):
+        for image, (source, stored) in zip(job.images, found[job.key].sheet.images, strict=False):
+            if isinstance(image, Frame) and image.source == source and image.store_name != stored:
+                yield Problem(job.place, f"{source} is not the picture of the draft any more", job.name, warning=True)
 
 
 def _of(folder: Path, wanted: set[Key], way: str) -> Iterator[tuple[Key, Draft]]:
