@@ -105,3 +105,15 @@ def test_what_is_done_is_not_warned_of_again(folder: Folder, server: FaultServer
     assert "warning" not in folder.buy(server).err
     path.write_text(path.read_text().replace("[1, 2]", "[1, 3]"))
     assert "; job job-3\n" in folder("plan", "jobs.yaml").err
+
+
+def test_a_warning_that_holds_of_many_places_is_read_once_and_each_place_can_be_looked_up(frames: Folder) -> None:
+    request = "{model: viduq2-turbo, images: [frames/a.png, frames/b.png], audio: true, seed: %d}"
+    jobs = "".join(f"  - name: job-{n}\n    request: {request % n}\n" for n in range(1, 13))
+    frames.write(f"version: 1\nprovider: octopusx\njobs:\n{jobs}")
+    planned = frames("plan", "jobs.yaml")
+    (line,) = (line for line in planned.err.splitlines() if "warning" in line)
+    assert line.startswith("jobs.yaml:5:")
+    assert line.endswith("audio has no effect on viduq2-turbo; job job-1 (and 11 more like it)")
+    assert len(frames("plan", "jobs.yaml", "--json").document["warnings"]) == 12
+    assert len(frames("check", "jobs.yaml").err.splitlines()) == 13

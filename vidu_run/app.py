@@ -32,7 +32,7 @@ from vidu_run.recover import ListingFailed
 from vidu_run.reply import ENDED_BADLY, Balance
 from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.siblings import Identity, sibling
-from vidu_run.spec.check import fold
+from vidu_run.spec.check import MOST_ALIKE, fold
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
 from vidu_run.state import Opening, arrange, finish_moves, open_state, present
 from vidu_run.stop import Stop, signals
@@ -40,6 +40,9 @@ from vidu_run.work import Ended, Setting, act, ended, recover, target_of
 
 if TYPE_CHECKING:
     from vidu_run.api.client import Api
+
+ONCE = 1
+"""People read a sentence once, however many places it holds of; `check` shows each place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 with signals(stop, console.say):
                     await recover(spec.jobs, setting, reach, journal, stop, console)
                 plan = make_plan(spec.jobs, _found(spec, journal, out, {}), wish.plan)
-                console.problems([*spec.warnings({step.job.key for step in plan.to_buy}), *_changed(plan, out)])
+                console.problems([*_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)])
                 go = _confirmed(plan, spec, out, wish, console)
                 await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
                 with signals(stop, console.say):
@@ -137,12 +140,12 @@ class Planned:
     spec: Spec
     outlook: Outlook
     prices: Prices
-    beside: Sequence[Problem] = ()
-    """What the output folders beside this one warn of."""
+    renamed: Sequence[Problem] = ()
+    changed: Sequence[Problem] = ()
 
-    @property
-    def warnings(self) -> list[Problem]:
-        return [*self.beside, *self.spec.warnings({step.job.key for step in self.plan.to_buy})]
+    def warnings(self, most_places: int = MOST_ALIKE) -> list[Problem]:
+        """A sentence that holds of many places is told of the first `most_places`."""
+        return [*self.renamed, *_unmeant(self.plan, self.spec, most_places), *fold(self.changed, most_places)]
 
 
 def plan(path: Path, where: Where, wish: RunWish) -> Planned:
@@ -165,7 +168,7 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)
     identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
     renamed = [] if founded else _renamed(spec, out, identity)
-    return Planned(made, spec, ahead, table, [*renamed, *_changed(made, out)])
+    return Planned(made, spec, ahead, table, renamed, _changed(made, out))
 
 
 def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
@@ -176,8 +179,12 @@ def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
     return [Problem(Place(str(found.folder)), found.told("A run stops here with exit 4.", spec.path), warning=True)]
 
 
+def _unmeant(plan: Plan, spec: Spec, most_places: int) -> list[Problem]:
+    return spec.warnings({step.job.key for step in plan.to_buy}, most_places)
+
+
 def _changed(plan: Plan, out: Path) -> list[Problem]:
-    return fold(changed_frames(out, [step.job for step in plan.to_buy]))
+    return list(changed_frames(out, [step.job for step in plan.to_buy]))
 
 
 def against(path: Path, base: Path, where: Where, wish: RunWish) -> tuple[Comparison, Spec]:

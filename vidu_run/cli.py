@@ -236,7 +236,7 @@ def plan(
     left = [_run(app.balance(made.spec, _where(options))) if balance else None for made in plans]
     if form != "json":
         for made in plans:
-            console.problems(made.warnings)
+            console.problems(made.warnings(app.ONCE))
     console.answer(paper.planned(plans, left, form))
     return Exit.DONE
 

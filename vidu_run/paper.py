@@ -41,7 +41,7 @@ def _document(made: Planned, balance: Balance | None) -> dict[str, object]:
     document = plan_document(made.plan, usd, made.outlook.seconds, made.outlook.off_peak)
     if balance is not None:
         document["balance"] = {"credits": balance.credits, "concurrency": balance.concurrency}
-    problems = ({"place": str(p.place), "message": p.message, "job": p.job} for p in made.warnings)
+    problems = ({"place": str(p.place), "message": p.message, "job": p.job} for p in made.warnings())
     return {**document, "warnings": list(problems)}
 
 

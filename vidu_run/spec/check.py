@@ -220,11 +220,11 @@ def name_finding(name: str) -> str | None:
     return None
 
 
-def fold(problems: Iterable[Problem]) -> list[Problem]:
+def fold(problems: Iterable[Problem], most_places: int = MOST_ALIKE) -> list[Problem]:
     """One problem for each place and message, saying how many more jobs it was met in; in the order of the file.
 
-    A place whose values are wrong each in its own way, as a range can be, is told `MOST_ALIKE` times; so is one
-    mistake that stands in many places, as in a spec that a program wrote.
+    A place whose values are wrong each in its own way, as a range can be, is told `MOST_ALIKE` times; one mistake that
+    stands in many places, as in a spec that a program wrote, is told of the first `most_places`.
     """
     places: dict[tuple[Place, bool], dict[str, list[Problem]]] = {}
     for problem in problems:
@@ -237,15 +237,15 @@ def fold(problems: Iterable[Problem]) -> list[Problem]:
     spread: dict[tuple[str, bool], list[list[Problem]]] = {}
     for group in sorted(folded, key=lambda group: group[0].place):
         spread.setdefault((group[0].message, group[0].warning), []).append(group)
-    told = [_told(group) for groups in spread.values() for group in _bounded(groups)]
+    told = [_told(group) for groups in spread.values() for group in _bounded(groups, most_places)]
     return sorted(told, key=lambda problem: problem.place)
 
 
-def _bounded(groups: list[list[Problem]]) -> list[list[Problem]]:
-    """At most `MOST_ALIKE` groups, the others counted with the last one told."""
-    kept = groups[:MOST_ALIKE]
-    if len(groups) > MOST_ALIKE:
-        kept[-1] = [problem for group in groups[MOST_ALIKE - 1 :] for problem in group]
+def _bounded(groups: list[list[Problem]], most: int = MOST_ALIKE) -> list[list[Problem]]:
+    """At most `most` groups, the others counted with the last one told."""
+    kept = groups[:most]
+    if len(groups) > most:
+        kept[-1] = [problem for group in groups[most - 1 :] for problem in group]
     return kept
 
 

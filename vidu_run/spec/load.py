@@ -15,7 +15,7 @@ from vidu_run.key import plain
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import local_like, provider, read_schema
 from vidu_run.providers.rules import Provider
-from vidu_run.spec.check import check_structure, fold
+from vidu_run.spec.check import MOST_ALIKE, check_structure, fold
 from vidu_run.spec.expand import expand
 from vidu_run.spec.judge import Judge
 from vidu_run.spec.read import read_yaml
@@ -53,15 +53,15 @@ class Spec:
     def name(self) -> str:
         return spec_stem(self.path.name)
 
-    def warnings(self, keys: Container[Key] | None = None) -> list[Problem]:
-        """What the user may not mean, folded; of the jobs with these keys alone."""
+    def warnings(self, keys: Container[Key] | None = None, most_places: int = MOST_ALIKE) -> list[Problem]:
+        """What the user may not mean, folded; of the jobs with these keys alone, each at the first `most_places`."""
         met = [
             Problem(place, message, job.name, warning=True)
             for (place, message), jobs in self.caveats.items()
             for job in jobs
             if keys is None or job.key in keys
         ]
-        return fold(met)
+        return fold(met, most_places)
 
     @property
     def folder(self) -> Path:
