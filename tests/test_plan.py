@@ -115,6 +115,16 @@ def test_a_plan_sends_nothing_and_writes_nothing(folder: Folder) -> None:
     assert not (folder.path / "out").exists()
 
 
+def test_a_name_that_means_no_job_is_told_by_plan_and_run_alike(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    said = "--only: warning: no job of jobs.yaml is called 'shot-*'; the first is 'job-1'"
+    assert said in plan(folder, "--only", "shot-*").err.splitlines()
+    ran = folder.buy(server, "--only", "shot-*")
+    assert (ran.code, server.ledger) == (0, [])
+    assert said in ran.err.splitlines()
+    assert "no job" not in plan(folder, "--only", "job-*", "--limit", "0").err
+
+
 def test_the_balance_is_asked_for_on_request(folder: Folder, server: FaultServer) -> None:
     folder.sweep(1)
     server.account = {

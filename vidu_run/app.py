@@ -24,7 +24,7 @@ from vidu_run.journal.port import Limits, Sheet
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.outlook import Kind, Outlook, kind_of, outlook
 from vidu_run.pace import Timing
-from vidu_run.plan import Action, Found, Plan, Wish, make_plan, meant
+from vidu_run.plan import Action, Found, Plan, Wish, make_plan, meant, selected
 from vidu_run.price import Prices
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.record import Record, State, ledger_record
@@ -34,6 +34,7 @@ from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.siblings import Identity, sibling
 from vidu_run.spec.check import MOST_ALIKE, fold
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
+from vidu_run.spec.words import shown
 from vidu_run.state import Opening, arrange, finish_moves, open_state, present
 from vidu_run.stop import Stop, signals
 from vidu_run.work import Ended, Setting, act, ended, recover, target_of
@@ -96,7 +97,9 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 with signals(stop, console.say):
                     await recover(spec.jobs, setting, reach, journal, stop, console)
                 plan = make_plan(spec.jobs, _found(spec, journal, out, {}), wish.plan)
-                console.problems([*_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)])
+                console.problems(
+                    [*_nobody(spec, wish.plan), *_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)]
+                )
                 go = _confirmed(plan, spec, out, wish, console)
                 await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
                 with signals(stop, console.say):
@@ -140,12 +143,12 @@ class Planned:
     spec: Spec
     outlook: Outlook
     prices: Prices
-    renamed: Sequence[Problem] = ()
+    mistaken: Sequence[Problem] = ()
     changed: Sequence[Problem] = ()
 
     def warnings(self, most_places: int = MOST_ALIKE) -> list[Problem]:
         """A sentence that holds of many places is told of the first `most_places`."""
-        return [*self.renamed, *_unmeant(self.plan, self.spec, most_places), *fold(self.changed, most_places)]
+        return [*self.mistaken, *_unmeant(self.plan, self.spec, most_places), *fold(self.changed, most_places)]
 
 
 def plan(path: Path, where: Where, wish: RunWish) -> Planned:
@@ -168,7 +171,7 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)
     identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
     renamed = [] if founded else _renamed(spec, out, identity)
-    return Planned(made, spec, ahead, table, renamed, _changed(made, out))
+    return Planned(made, spec, ahead, table, [*renamed, *_nobody(spec, wish.plan)], _changed(made, out))
 
 
 def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
@@ -177,6 +180,14 @@ def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
     if found is None:
         return []
     return [Problem(Place(str(found.folder)), found.told("A run stops here with exit 4.", spec.path), warning=True)]
+
+
+def _nobody(spec: Spec, wish: Wish) -> list[Problem]:
+    """A name that means no job is most often a slip of the pen."""
+    if wish.only is None or not spec.jobs or selected(spec.jobs, wish.only):
+        return []
+    message = f"no job of {spec.path} is called {shown(wish.only)}; the first is {shown(spec.jobs[0].name)}"
+    return [Problem(Place("--only"), message, warning=True)]
 
 
 def _unmeant(plan: Plan, spec: Spec, most_places: int) -> list[Problem]:
