@@ -51,6 +51,31 @@ def test_bad_usage_is_one_clear_line_and_exit_2(folder: Folder, words: list[str]
     assert not (folder.path / "out/jobs/state.db").exists()
 
 
+@pytest.mark.parametrize(
+    "words", [["swee.yaml"], ["sweep"], ["sweeps.yml"], ["plan", "swep.yaml"], ["status", "swee.yaml"]]
+)
+def test_a_misspelt_spec_is_met_with_the_one_that_is_there(folder: Folder, words: list[str]) -> None:
+    folder.sweep(1).rename(folder.path / "sweep.yaml")
+    refused = folder(*words)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == f"{words[-1]}: cannot be read (No such file or directory); did you mean sweep.yaml?\n"
+
+
+def test_a_misspelt_spec_in_another_folder_is_looked_for_there(folder: Folder) -> None:
+    (folder.path / "specs").mkdir()
+    folder.sweep(1).rename(folder.path / "specs/sweep.yaml")
+    assert folder("check", "specs/sweeep.yaml").err.splitlines()[0].endswith("did you mean specs/sweep.yaml?")
+    refused = folder("check", "nowhere/sweep.yaml")
+    assert (refused.code, "did you mean" in refused.err) == (2, False)
+
+
+def test_help_is_a_word_too(folder: Folder) -> None:
+    assert folder("help") == folder("--help")
+    assert folder("help", "plan") == folder("plan", "--help")
+    folder.sweep(1).rename(folder.path / "help")
+    assert "Nobody can be asked here" in folder("help").err
+
+
 def test_a_spec_with_problems_shows_all_of_them_in_gcc_form_and_sends_nothing(
     folder: Folder, server: FaultServer
 ) -> None:

@@ -15,6 +15,7 @@ import click
 
 from vidu_run import __version__
 from vidu_run.errors import Exit, SpecTrouble, Trouble, UsageTrouble
+from vidu_run.files import meant_spec
 
 T = TypeVar("T")
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -39,9 +40,12 @@ class _Commands(click.Group):
     """`vidu-run jobs.yaml` is `vidu-run run jobs.yaml`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] == ["help"] and not Path("help").exists():
+            args = [*args[1:2], "--help"]
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h", "--version"):
+            spec = Path(args[0])
             near = get_close_matches(args[0], self.commands, n=1)
-            if near and not Path(args[0]).exists() and not ctx.resilient_parsing:
+            if near and not spec.exists() and not meant_spec(spec) and not ctx.resilient_parsing:
                 raise click.UsageError(f"there is no command or spec {args[0]!r}; did you mean {near[0]}?", ctx)
             args = ["run", *args]
         return super().parse_args(ctx, args)

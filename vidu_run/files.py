@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 from vidu_run.errors import StorageTrouble
@@ -15,6 +16,17 @@ from vidu_run.errors import StorageTrouble
 def spec_stem(name: str) -> str:
     """What a spec is called without its ending: its output folder and the files beside it are named after that."""
     return name.removesuffix(".yaml").removesuffix(".yml")
+
+
+def meant_spec(path: Path) -> Path | None:
+    """Of a spec that is not there, the one beside it that has nearly its name, with or without its ending."""
+    try:
+        beside = sorted(found for found in path.parent.glob("*.y*ml") if found.suffix in (".yaml", ".yml"))
+    except OSError:
+        return None
+    stems = {spec_stem(found.name): found for found in reversed(beside)}
+    near = get_close_matches(spec_stem(path.name), stems, n=1)
+    return stems[near[0]] if near else None
 
 
 def file_digest(path: Path) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from vidu_run.errors import Place, Problem, SpecTrouble
+from vidu_run.files import meant_spec
 
 MOST_BYTES = 64 << 20
 MOST_DEPTH = 32
@@ -93,6 +94,10 @@ def _text(path: Path, shown: str) -> str:
         if status.st_size > MOST_BYTES:
             raise refuse(f"is {status.st_size:,} bytes, more than the {MOST_BYTES:,} a spec may have")
         return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError as error:
+        near = meant_spec(path)
+        hint = f"; did you mean {near.as_posix()}?" if near else ""
+        raise refuse(f"cannot be read ({error.strerror}){hint}") from None
     except OSError as error:
         raise refuse(f"cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
