@@ -145,6 +145,9 @@ def test_the_words_say_the_price_what_a_seed_is_worth_and_where_to_go_on(drafts:
     assert f"2 jobs: 2 to submit · {credits} credits" in said
     assert "the same seed with another model, resolution or length does not give the same video" in said
     assert "next: vidu-run plan jobs.final.yaml\nthen: vidu-run jobs.final.yaml\n" in said
+    assert "does not give the same video" in (drafts.path / "jobs.final.yaml").read_text()
+    alike = promote(drafts, "--with", "off_peak=true", "--to", "alike.yaml").err
+    assert "the same seed" not in alike + (drafts.path / "alike.yaml").read_text()
     planned = drafts("plan", "jobs.final.yaml", "--json").document
     assert [(job["step"], job["reason"]) for job in planned["jobs"]] == [("submit", "new")] * 2
     assert planned["totals"]["credits"] == credits
@@ -203,8 +206,10 @@ def test_edited_and_renamed_drafts_are_found_by_their_keys(drafts: Folder) -> No
     after, _ = state(drafts)
     taken = {"take-7": after["take-7"], "old": before["take-7"], "free": before["take-free"]}
     write_picks(drafts, [{"key": sheet.key, "name": "as it was", "stars": 5} for sheet in taken.values()])
-    assert promote(drafts).code == 0
+    made = promote(drafts)
     old_name = f"take-7.{before['take-7'].key[:8]}"
+    said = "2 of them are earlier takes: their jobs were edited or have left the spec. They stand last: "
+    assert (made.code, f"{said}{old_name} and 1 more\n" in made.err) == (0, True), made.err
     jobs = final_jobs(drafts)
     assert {name: job.draft for name, job in jobs.items()} == {
         "take-7": after["take-7"].key,
@@ -217,7 +222,8 @@ def test_edited_and_renamed_drafts_are_found_by_their_keys(drafts: Folder) -> No
     drafts.write(DRAFTS.replace("take-{{ seed }}", "shot-{{ seed }}"))
     assert drafts("jobs.yaml", "--provider", "local", "--only", "nothing", "--json").code == 0
     write_picks(drafts, [{"key": before["take-11"].key, "name": "take-11", "stars": 1}])
-    assert promote(drafts, "--to", "renamed.yaml").code == 0
+    renamed = promote(drafts, "--to", "renamed.yaml")
+    assert (renamed.code, "earlier" in renamed.err) == (0, False)
     assert [job.draft for job in final_jobs(drafts, "renamed.yaml").values()] == [before["take-11"].key]
     assert list(final_jobs(drafts, "renamed.yaml")) == ["shot-11"]
 
@@ -389,6 +395,8 @@ def test_a_job_that_was_never_bought_is_promoted_with_a_seed_of_the_user_s(draft
         (["--with", "seed=5"], "jobs.final.yaml: the same request as job take-7 at jobs.final.yaml: both ask for"),
         (["--with", "model=viduq9"], "--with model 'viduq9' is not allowed"),
         (["--with", "duration=long"], "--with duration must be a whole number"),
+        (["--with", "resolution=1080"], "resolution must be text, not the number 1080; did you mean 1080p?"),
+        (["--picks", "nofile"], "vidu-run: --picks nofile: there is no such file"),
         (["--with", "durration=8"], "neither the provider nor a draft knows this field; did you mean duration?"),
         (["--with", "images=null"], "--with images: the frames stay those of the drafts"),
         (["--with", "prompt=a {{ look }} boat"], "jobs.yaml: prompt holds what the spec takes for a template"),

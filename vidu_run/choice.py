@@ -44,6 +44,8 @@ def picks_of(spec: Path, given: Path | None, read_input: Callable[[int], bytes])
     """
     if given == STANDARD_INPUT:
         return list(parse_picks(_text(read_input(MOST_BYTES + 1)), str(given)).values()), str(given)
+    if given is not None and not given.exists():
+        raise UsageTrouble(f"--picks {given}: there is no such file. Nothing was written.")
     path = given or picks_file(spec)
     if not path.exists():
         raise UsageTrouble(

@@ -40,6 +40,9 @@ from vidu_run.spec.write import Written, literal, spec_text
 KEPT = ("concurrency", "off_peak_concurrency", "timing", "shrink")
 """Settings of the drafts' spec that the new one has too. A budget is a decision of its own."""
 
+NEW_TAKE = frozenset({"model", "resolution", "duration"})
+"""What makes another video of the same seed."""
+
 FINAL = re.compile(r"(?P<stem>.*\.final)(?P<number>[0-9]*)", re.DOTALL)
 
 
@@ -71,6 +74,9 @@ class Promoted:
     source: Source
     strangers: int = 0
     """Picks of jobs that the state does not know: of the rehearsal, where the paid clips are promoted."""
+    earlier: tuple[str, ...] = ()
+    """Names of the jobs whose drafts are no part of the present spec."""
+    new_takes: bool = False
 
 
 def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: str, choice: Choice) -> Promoted:
@@ -90,8 +96,11 @@ def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: s
     if problems:
         raise SpecTrouble(fold(problems))
     head |= {"max_jobs": len(jobs)} if len(jobs) > MAX_JOBS else {}
-    spec = _written(source, target, spec_text(_remarks(source), head, jobs), jobs, drafts)
-    return Promoted(spec, make_plan(spec.jobs, Found({}), Wish()), prices(spec.provider), source, len(strangers))
+    new_takes = not NEW_TAKE.isdisjoint(choice.changes)
+    spec = _written(source, target, spec_text(_remarks(source, new_takes), head, jobs), jobs, drafts)
+    plan = make_plan(spec.jobs, Found({}), Wish())
+    earlier = tuple(job.name for job, sheet in zip(jobs, drafts, strict=True) if sheet.position is None)
+    return Promoted(spec, plan, prices(spec.provider), source, len(strangers), earlier, new_takes)
 
 
 def final_file(spec: Path) -> Path:
@@ -195,10 +204,10 @@ def _changed(found: str | BadFrame, stored: str, source: Source) -> str:
     return f"{wrong}; as it was it is kept in {kept}" if kept.is_file() else wrong
 
 
-def _remarks(source: Source) -> list[str]:
+def _remarks(source: Source, new_takes: bool) -> list[str]:
     return [
         f"Made by vidu-run promote from {shown(source.spec.name)}: one job for each pick. Edit it like any spec.",
-        f"{SEEDS[0].upper()}{SEEDS[1:]}.",
+        *([f"{SEEDS[0].upper()}{SEEDS[1:]}."] if new_takes else []),
         "`from` is the key of the draft that was picked; it is no part of the request.",
     ]
 
@@ -243,6 +252,8 @@ def words(made: Promoted) -> list[str]:
             f"{again} of them ask{'s' if again == 1 else ''} for the very clip of the draft: "
             "--with FIELD=VALUE makes another one"
         )
+    if made.earlier:
+        lines.append(_earlier(made.earlier))
     if made.strangers:
         lines.append(
             f"{made.strangers} pick{' is of a job' if made.strangers == 1 else 's are of jobs'} that {made.source.out} "
@@ -250,4 +261,14 @@ def words(made: Promoted) -> list[str]:
         )
     provider = f" --provider {made.source.final_provider}" if made.source.final_provider else ""
     command = f"{shlex.quote(str(made.spec.path))}{provider}"
-    return [*lines, SEEDS, f"next: vidu-run plan {command}", f"then: vidu-run {command}"]
+    seeds = [SEEDS] if made.new_takes else []
+    return [*lines, *seeds, f"next: vidu-run plan {command}", f"then: vidu-run {command}"]
+
+
+def _earlier(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"1 of them is an earlier take: its job was edited or has left the spec. It stands last: {names[0]}"
+    return (
+        f"{len(names)} of them are earlier takes: their jobs were edited or have left the spec. They stand last: "
+        f"{names[0]} and {len(names) - 1} more"
+    )

@@ -51,7 +51,8 @@ def describe(error: Error, subject: str, model: str | None = None) -> str:
             return f"{subject} {shown(value)} is not allowed{of_model} ({_bounds(error.schema)})"
         case "type":
             kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-            return f"{subject} must be {' or '.join(TYPES[kind] for kind in kinds)}, not {_kind(value)} {shown(value)}"
+            wanted = " or ".join(TYPES[kind] for kind in kinds)
+            return f"{subject} must be {wanted}, not {_kind(value)} {shown(value)}{_sized(subject, value)}"
         case "minItems" | "maxItems":
             return f"{subject} has {_count(value, 'item', 'items')} ({_items(error.schema)})"
         case "maxLength":
@@ -122,6 +123,10 @@ def _bounds(schema: dict[str, Any]) -> str:
     if low is not None and high is not None:
         return f"only {low}" if low == high else f"{low} to {high}"
     return f"at least {low}" if low is not None else f"at most {high}"
+
+
+def _sized(subject: str, value: Any) -> str:
+    return f"; did you mean {value}p?" if subject == "resolution" and value in (360, 540, 720, 1080) else ""
 
 
 def _count(value: Sequence[Any], one: str, many: str) -> str:
