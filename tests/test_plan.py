@@ -154,7 +154,7 @@ def versions(folder: Folder) -> Folder:
 
 def test_a_change_says_what_it_buys(versions: Folder) -> None:
     told = plan(versions, "--against", "base.yaml").out
-    assert told.splitlines()[-1] == "3 new, 3 gone, 7 the same: this change spends 150 credits ($0.75)"
+    assert told.splitlines()[-1] == "1 changed, 2 new, 2 gone, 7 the same: this change spends 150 credits ($0.75)"
     assert re.search(r"^changed +job-3 +70  duration 5→8$", told, re.MULTILINE)
     assert re.search(r"^new +job-11 +40$", told, re.MULTILINE)
     assert re.search(r"^gone +job-1$", told, re.MULTILINE)
@@ -176,7 +176,7 @@ def test_a_change_is_told_to_scripts(versions: Folder) -> None:
 def test_a_change_is_a_comment_for_a_pull_request(versions: Folder) -> None:
     comment = plan(versions, "--against", "base.yaml", "--markdown").out
     assert comment.startswith(
-        "**3 new, 3 gone, 7 the same: this change spends 150 credits ($0.75)**\n\n| change | job |"
+        "**1 changed, 2 new, 2 gone, 7 the same: this change spends 150 credits ($0.75)**\n\n| change | job |"
     )
     assert "| changed | job-3 | 70 | duration 5→8 |" in comment
 

@@ -33,6 +33,9 @@ class Comparison:
     def to_buy(self) -> list[Change]:
         return [change for change in self.changes if change.what != "gone"]
 
+    def count(self, what: str) -> int:
+        return sum(change.what == what for change in self.changes)
+
     @property
     def credits(self) -> int:
         return sum(change.job.credits or 0 for change in self.to_buy)

@@ -91,9 +91,12 @@ def plan_markdown(plan: Plan, prices: Prices) -> str:
 
 
 def comparison_summary(found: Comparison, prices: Prices) -> str:
+    """Counted in the words of its table."""
     unknown = f", and {found.unpriced:,} without a known price" if found.unpriced else ""
     spends = f"{credits_text(found.credits, prices)}{unknown}" if found.to_buy else "nothing"
-    return f"{len(found.to_buy):,} new, {found.gone:,} gone, {found.same:,} the same: this change spends {spends}"
+    counts = {what: found.count(what) for what in ("changed", "new", "gone")}
+    told = [f"{count:,} {what}" for what, count in counts.items() if count or what != "changed"]
+    return f"{', '.join(told)}, {found.same:,} the same: this change spends {spends}"
 
 
 def comparison_table(found: Comparison) -> list[str]:
