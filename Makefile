@@ -43,6 +43,7 @@ lint: .venv/test
 
 .venv/local: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "vidu-run needs Python 3.11 or later: make PYTHON=/path/to/python"; exit 1; }
+	@echo "making .venv and installing vidu-run into it: about a minute, the first time only"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[local]'
 	touch $@

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -297,3 +299,11 @@ def test_a_link_to_nowhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One\n[a](gone.md) [b](#two) [c](#one) [d](https://example.com) `[e](code.md)`\n")
     assert dangling(page) == ["gone.md", "#two"]
+
+
+def test_make_demo_says_that_it_takes_a_while_before_it_does(tmp_path: Path) -> None:
+    make = shutil.which("make") or pytest.skip("no make here")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    planned = subprocess.run([make, "-n", "demo"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert 0 < planned.index("about a minute") < planned.index("-m venv") < planned.index("pip install")
