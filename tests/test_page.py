@@ -244,6 +244,25 @@ def test_only_a_rehearsal_says_that_it_is_one(rehearsal: bool, times: int) -> No
     assert re.sub("</?strong>", "", html).count("Rehearsal: rendered on this machine, not by the model") == times
 
 
+def test_nothing_on_the_page_of_a_rehearsal_reads_as_if_it_had_been_spent() -> None:
+    facts: dict[str, Any] = {"credits": {"estimated": 480, "charged": 40}, "money": "$0.20"}
+    rehearsed = render_page(a_document(a_job(), rehearsal=True, **facts))
+    bought = render_page(a_document(a_job(), rehearsal=False, **facts))
+    totals = re.compile(r"<div><dt>([^<]+)</dt><dd>([^<]+)</dd></div>")
+    assert dict(totals.findall(rehearsed)) == {
+        "Jobs": "1",
+        "Credits, if bought": "480",
+        "In money, if bought": "$2.40",
+    }
+    assert dict(totals.findall(bought)) == {
+        "Jobs": "1",
+        "Credits, estimated": "480",
+        "Credits, charged": "40",
+        "In money": "$0.20",
+    }
+    assert "nothing was spent" in rehearsed
+
+
 def test_an_unreadable_document_leaves_the_earlier_page_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     write_page(a_document(a_job()), target)

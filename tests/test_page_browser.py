@@ -621,7 +621,7 @@ def test_the_closer_look_tells_what_is_known_of_a_job(opened: Open, clip: Path, 
         ["done", 1_795_300_200, 1_795_300_260, None, None],
     ]
     job = a_done_job(clip, tmp_path, seed=9, task_id="944", sha256="cd" * 32, history=history, charged=True)
-    with opened(job, credits={"estimated": 1480, "charged": 1400}, money="$2.40") as seen:
+    with opened(job, rehearsal=False, credits={"estimated": 1480, "charged": 1400}, money="$2.40") as seen:
         assert seen.page.locator(".totals dd").all_inner_texts() == ["1", "1,480", "1,400", "$2.40"]
         clip_of(seen.page, "harbour-s1").click()
         dialog = seen.page.get_by_role("dialog")

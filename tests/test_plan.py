@@ -41,6 +41,16 @@ def test_a_provider_that_tells_its_charge_is_not_spoken_of_as_a_guess(folder: Fo
     assert "reports no charge" not in plan(folder, "--provider", "local").out
 
 
+def test_a_rehearsal_spends_nothing_and_says_what_it_would_cost(folder: Folder) -> None:
+    folder.sweep(2, duration=5, resolution="720p")
+    said = "2 jobs: 2 to submit · free · bought it would cost 80 credits ($0.40)"
+    assert said in plan(folder, "--provider", "local").out
+    assert said in plan(folder, "--provider", "local", "--markdown").out
+    assert plan(folder, "--provider", "local", "--json").document["totals"]["credits"] == 80
+    ran = folder("jobs.yaml", "--provider", "local", "--limit", "1")
+    assert "1 to submit · free · bought it would cost 40 credits ($0.20)" in ran.err
+
+
 def test_each_job_says_why_its_step_is_taken(folder: Folder, server: FaultServer) -> None:
     spec = folder.sweep(6, extra="concurrency: 1\n")
     server.faults = ["ok", "400 FieldInvalid", "lost-reply", "ok", "ok"]

@@ -158,6 +158,13 @@ def test_the_block_is_never_wider_than_it_may_be_and_keeps_what_matters() -> Non
         assert words in summary(found)
 
 
+def test_the_credits_of_a_rehearsal_are_not_told_as_spent() -> None:
+    found = Reckoning({"done": 2}, 2, 9.0, committed=180, charged=180, rehearses=True)
+    assert "180 credits rehearsed, none spent" in summary(found)
+    assert "committed" not in summary(found)
+    assert "charged" not in summary(found)
+
+
 def test_a_log_of_ten_thousand_jobs_stays_short_and_has_every_early_failure() -> None:
     sieve, pulse, lines = Sieve(10_000, live=False), Pulse(0.0, 0, 10_000), 0
     failures = []
@@ -325,6 +332,18 @@ def test_a_run_on_a_terminal_keeps_its_block_below_and_takes_it_away(
     assert last.replace("\n", "").count("videos/job-") == 6
     assert "done 6" in last
     assert last.rstrip().endswith("report.html")
+
+
+def test_a_rehearsal_on_a_terminal_and_whoever_watches_it_see_no_credits_spent(folder: Folder) -> None:
+    folder.sweep(6, extra="concurrency: 1\n")
+    terminal = Terminal(folder, ["jobs.yaml", "--provider", "local"], 120)
+    terminal.read()
+    watched = Terminal(folder, ["status", "jobs.yaml", "--provider", "local", "--watch"], 120)
+    watched.read()
+    assert (terminal.process.returncode, watched.process.returncode) == (0, 0)
+    for seen in (terminal, watched):
+        assert any("credits rehearsed, none spent" in frame for frame in seen.frames)
+        assert not any("committed" in frame for frame in seen.frames)
 
 
 def test_a_resize_leaves_no_rubbish_behind(folder: Folder, server: FaultServer) -> None:

@@ -87,7 +87,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
     spec = load(path, where.provider, wish.settings, wish.assume_credits)
     service = where.service(spec)
     out = where.folder(spec)
-    console.say(service.greeting, "bright_black")
+    console.greet(service.greeting, spec.provider.rehearses)
     with locked(out):
         journal = await _opened(spec, service, out, wish.opening)
         try:
@@ -115,7 +115,7 @@ async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -
     with locked(out):
         with view.read(out) as state:
             service, setting = _remembered(state, out, where)
-        console.say(service.greeting, "bright_black")
+        console.greet(service.greeting, service.provider.rehearses)
         lines = ledger.of_origin(ledger.read(out), service.origin)
         journal = SqliteJournal(out)
         try:
@@ -337,7 +337,7 @@ def _confirmed(plan: Plan, spec: Spec, out: Path, wish: RunWish, console: Consol
         spend.within_budget(plan, spec.budget, wish.budget)
     spend.within_disk(plan, shutil.disk_usage(out).free)
     table = prices(spec.provider)
-    question = "\n".join([show.plan_summary(plan, table), *show.estimate_note(plan, table, spec.provider)])
+    question = "\n".join([show.plan_summary(plan, table, local), *show.estimate_note(plan, table, spec.provider)])
     console.say(question)
     budgeted = spec.budget is not None or wish.budget is not None
     return spend.allowed(plan, local, wish.yes, budgeted, console.interactive, question, console.ask)

@@ -36,6 +36,7 @@ def clean(text: str) -> str:
 class Console:
     def __init__(self) -> None:
         self._screen = Screen()
+        self._rehearses = False
 
     @property
     def interactive(self) -> bool:
@@ -43,6 +44,11 @@ class Console:
 
     def say(self, text: str, style: str = "") -> None:
         self._screen.show(Text(clean(text), style=style))
+
+    def greet(self, text: str, rehearses: bool) -> None:
+        """Whom a run talks to; of a rehearsal no credits are told as if they were spent."""
+        self._rehearses = rehearses
+        self.say(text, "bright_black")
 
     def answer(self, text: str) -> None:
         """What the user asked for, on standard output."""
@@ -77,6 +83,7 @@ class Console:
         self, tally: Tally, jobs: int, spent: Callable[[], Spent], reasons: Callable[[], Reasons], clock: Clock
     ) -> Progress:
         """`jobs`: so many are to be acted on; see `Progress`."""
+        tally.rehearses |= self._rehearses
         return Progress(self._screen, tally, jobs, spent, reasons, clock)
 
 

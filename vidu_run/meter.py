@@ -119,8 +119,9 @@ def _facts(found: Reckoning) -> list[Said]:
     if found.per_minute is not None:
         said.append((4, pace(found.per_minute), ""))
     if found.committed is not None:
-        said.append((3, f"{found.committed:,} credit{'' if found.committed == 1 else 's'} committed", ""))
-    if found.charged is not None:
+        what = "rehearsed, none spent" if found.rehearses else "committed"
+        said.append((3, f"{found.committed:,} credit{'' if found.committed == 1 else 's'} {what}", ""))
+    if found.charged is not None and not found.rehearses:
         said.append((5, f"{found.charged:,} charged", ""))
     if found.elapsed is not None:
         said.append((2, duration(found.elapsed), FAINT))

@@ -21,7 +21,7 @@ def planned(plans: Sequence[Planned], balances: Sequence[Balance | None], form: 
         documents = [_document(made, balance) for made, balance in pairs]
         return json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False)
     if form == "markdown":
-        return "\n\n".join(show.plan_markdown(made.plan, made.prices) for made in plans)
+        return "\n\n".join(show.plan_markdown(made.plan, made.prices, made.spec.provider.rehearses) for made in plans)
     return "\n".join(line for made, balance in pairs for line in _lines(made, balance))
 
 
@@ -46,8 +46,8 @@ def _document(made: Planned, balance: Balance | None) -> dict[str, object]:
 
 
 def _lines(made: Planned, balance: Balance | None) -> list[str]:
-    lines = [*show.plan_table(made.plan), show.plan_summary(made.plan, made.prices)]
     provider, ahead = made.spec.provider, made.outlook
+    lines = [*show.plan_table(made.plan), show.plan_summary(made.plan, made.prices, provider.rehearses)]
     if made.plan.to_buy and ahead.seconds is not None and ahead.clip_seconds is not None:
         lines.append(show.time_text(ahead.seconds, ahead.clip_seconds))
     if made.plan.to_buy and ahead.off_peak is not None:

@@ -246,7 +246,9 @@ def document(made: Promoted) -> dict[str, Any]:
 
 def words(made: Promoted) -> list[str]:
     """What it costs, what it is worth, and where to go on."""
-    lines = [show.plan_summary(made.plan, made.prices), *show.estimate_note(made.plan, made.prices, made.spec.provider)]
+    provider = made.spec.provider
+    lines = [show.plan_summary(made.plan, made.prices, provider.rehearses)]
+    lines += show.estimate_note(made.plan, made.prices, provider)
     if again := sum(job.key == job.draft for job in made.spec.jobs):
         lines.append(
             f"{again} of them ask{'s' if again == 1 else ''} for the very clip of the draft: "
@@ -259,8 +261,8 @@ def words(made: Promoted) -> list[str]:
             f"{made.strangers} pick{' is of a job' if made.strangers == 1 else 's are of jobs'} that {made.source.out} "
             "does not know: left out"
         )
-    provider = f" --provider {made.source.final_provider}" if made.source.final_provider else ""
-    command = f"{shlex.quote(str(made.spec.path))}{provider}"
+    option = f" --provider {made.source.final_provider}" if made.source.final_provider else ""
+    command = f"{shlex.quote(str(made.spec.path))}{option}"
     seeds = [SEEDS] if made.new_takes else []
     return [*lines, *seeds, f"next: vidu-run plan {command}", f"then: vidu-run {command}"]
 

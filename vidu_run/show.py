@@ -34,8 +34,8 @@ def credits_text(credits: int | None, prices: Prices | None = None) -> str:
     return f"{credits:,} credit{'' if credits == 1 else 's'}{money}"
 
 
-def plan_summary(plan: Plan, prices: Prices) -> str:
-    """One line: how many of which step, and what the submits cost by the price list."""
+def plan_summary(plan: Plan, prices: Prices, rehearses: bool) -> str:
+    """One line: how many of which step, and what the submits cost by the price list, or would."""
     counts = Counter(step.action for step in plan.steps)
     words = {
         Action.SUBMIT: "to submit",
@@ -47,13 +47,15 @@ def plan_summary(plan: Plan, prices: Prices) -> str:
     skipped = Counter(step.reason.split(":")[0] for step in plan.of(Action.SKIP))
     parts += [f"{count} {reason}" for reason, count in skipped.items()]
     unknown = f", {len(plan.unpriced)} without a known price" if plan.unpriced else ""
-    cost = f" · {credits_text(plan.credits, prices)}{unknown}" if plan.to_buy else ""
+    price = f"{credits_text(plan.credits, prices)}{unknown}"
+    price = f"free · bought it would cost {price}" if rehearses else price
+    cost = f" · {price}" if plan.to_buy else ""
     return f"{len(plan.steps)} job{'' if len(plan.steps) == 1 else 's'}: {', '.join(parts) or 'none'}{cost}"
 
 
 def estimate_note(plan: Plan, prices: Prices, provider: Provider) -> list[str]:
     """What a price is worth where nobody says what was taken."""
-    if not plan.to_buy or provider.charge_told or not provider.key_variables:
+    if not plan.to_buy or provider.charge_told or provider.rehearses:
         return []
     return [f"an estimate from {prices.title}; {provider.name} reports no charge"]
 
@@ -85,9 +87,9 @@ def time_text(seconds: float, clip_seconds: float) -> str:
     return f"about {words}: clips have taken {clip_seconds:.0f} s here"
 
 
-def plan_markdown(plan: Plan, prices: Prices) -> str:
+def plan_markdown(plan: Plan, prices: Prices, rehearses: bool) -> str:
     rows = [(step.action.value, step.job.name, _price(step.credits, step.action), step.reason) for step in plan.steps]
-    return _markdown(plan_summary(plan, prices), ("step", "job", "credits", "reason"), rows)
+    return _markdown(plan_summary(plan, prices, rehearses), ("step", "job", "credits", "reason"), rows)
 
 
 def comparison_summary(found: Comparison, prices: Prices) -> str:

@@ -76,6 +76,7 @@ class Reckoning:
     resting: bool = False
     offline: bool = False
     error: tuple[str, str] | None = None
+    rehearses: bool = False
 
     @property
     def finished(self) -> int:
@@ -86,7 +87,7 @@ class Reckoning:
 class Tally:
     """`begun` and every `at` and `now` are seconds of one clock. `slots`: tasks at once, usually and off-peak;
     `past`: the seconds that earlier clips took, by kind. `stopping`: nothing new is sent; `resting`: no run goes on;
-    `offline`: the host does not answer.
+    `offline`: the host does not answer; `rehearses`: the credits are those of a rehearsal, which takes none.
     """
 
     begun: float
@@ -98,6 +99,7 @@ class Tally:
     resting: bool = False
     offline: bool = False
     error: tuple[str, str] | None = None
+    rehearses: bool = False
     _parts: dict[str, Part] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _waiting: Counter[Kind] = field(default_factory=Counter)
@@ -149,6 +151,7 @@ class Tally:
             resting=self.resting,
             offline=self.offline,
             error=self.error,
+            rehearses=self.rehearses,
         )
 
     def _learn(self, part: Part, state: str, at: float) -> None:

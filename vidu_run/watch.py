@@ -20,6 +20,7 @@ from vidu_run.journal.port import Asked, Going, Progressed
 from vidu_run.journal.sqlite import ReadJournal
 from vidu_run.record import ENDED, State
 from vidu_run.show import counts_text
+from vidu_run.spec.load import LOCAL
 from vidu_run.tally import BAD, Kind, Part, Tally, by_kind, kind_of
 
 PERIOD = 1.0
@@ -115,7 +116,7 @@ def tallied(sight: Sight) -> Tally:
     """The reckoning of what was seen, on the clock of the journal."""
     ground, going = sight.ground, sight.ground.going
     tally = Tally(going.at if going else 0.0, past=ground.past, committed=sight.committed, charged=sight.charged)
-    tally.resting = not sight.lives
+    tally.resting, tally.rehearses = not sight.lives, ground.provider == LOCAL
     left = _to_send(sight)
     at_api = {False: 0, True: 0}
     for job in ground.jobs:

@@ -92,6 +92,11 @@ class Provider:
     notes: tuple[str, ...]
     """Facts worth a line on the user's screen."""
 
+    @property
+    def rehearses(self) -> bool:
+        """It is on this machine: it asks for no key and takes no money."""
+        return not self.key_variables
+
 
 @dataclass(frozen=True, slots=True)
 class Effective:

@@ -14,6 +14,8 @@ PLAIN = ("name", "key", "task_id", "credits", "charged", "duration", "took", "by
 SHARED = ("state", "prompt", "model", "resolution", "error", "hint")
 USUAL = 1
 """For a file that stands where its job's name or its bytes' hash says: most of twenty thousand do."""
+WHOLE = ("spec", "provider", "rehearsal", "usd", "aspect", "picks_file", "picks", "promote")
+"""Facts of the document that go in as they are."""
 
 FIELDS = [*PLAIN, *SHARED, "seed", "asked", "file", "poster", "first", "last", "request", "axes", "draft"]
 
@@ -44,7 +46,7 @@ def page_data(document: Mapping[str, Any]) -> dict[str, Any]:
     axes = {axis: _Table() for axis in document["axes"]}
     rows = [_row(job, texts, stills, axes) for job in document["jobs"]]
     return {
-        **{name: document[name] for name in ("spec", "provider", "usd", "aspect", "picks_file", "picks", "promote")},
+        **{name: document[name] for name in WHOLE},
         "failures": document["failures"],
         "axes": [{"name": axis, "labels": table.values} for axis, table in axes.items()],
         "texts": texts.values,

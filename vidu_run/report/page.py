@@ -46,6 +46,7 @@ def render_page(document: Mapping[str, Any]) -> str:
             script=Markup(script),
             data=Markup(script_json(page_data(document))),
             tally=tally(document["counts"]),
+            money=_money(document),
             when=spoken_time(document["generated_at"]),
         )
     )
@@ -61,6 +62,15 @@ def content_policy(style: str, script: str) -> str:
         "default-src 'none'; img-src 'self' data:; media-src 'self'; "
         f"style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
+
+
+def _money(document: Mapping[str, Any]) -> str | None:
+    """What was spent; of a rehearsal, which spends nothing, what all of it would cost."""
+    estimated, usd = document["credits"]["estimated"], document["usd"]
+    if document["rehearsal"] and estimated is not None and usd is not None:
+        return f"${estimated * usd:,.2f}"
+    said: str | None = document["money"]
+    return said
 
 
 def tally(counts: Mapping[str, int]) -> list[dict[str, Any]]:

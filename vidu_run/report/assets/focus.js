@@ -140,7 +140,8 @@ const focus = {
 
   history(clip) {
     const lines = [...(clip.history ?? [])].map(([state, posted, finished, task, error]) => el("li", null, el("span", { class: "state", "data-state": state }, word(state)), ` sent ${moment(posted)}`, finished ? `, ended after ${span(finished - posted)}` : "", task ? [", task ", el("bdi", null, task)] : null, error ? [": ", el("bdi", null, error)] : null));
-    const cost = clip.credits === null ? "no known price" : `${count(clip.credits, "credit")}${page.usd === null ? "" : `, $${(clip.credits * page.usd).toFixed(2)}`}${clip.charged ? " charged" : " by the price list"}`;
+    const price = clip.credits === null ? "no known price" : `${count(clip.credits, "credit")}${page.usd === null ? "" : `, $${(clip.credits * page.usd).toFixed(2)}`}`;
+    const cost = page.rehearsal ? `Nothing spent on this rehearsal. Bought: ${price}` : clip.credits === null ? price : `${price}${clip.charged ? " charged" : " by the price list"}`;
     return el("div", { class: "history" }, el("h3", null, "History and cost"), lines.length ? el("ol", null, lines) : el("p", null, "Not sent yet."), el("p", null, cost));
   },
 
