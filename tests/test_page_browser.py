@@ -500,8 +500,12 @@ def test_a_final_stands_beside_the_draft_it_was_promoted_from(opened: Open, clip
         expect(dialog.locator(".differences dd")).to_have_text(["viduq2-turbo", "540p", "viduq2-pro", "1080p"])
         expect(dialog.locator(".rating")).to_have_count(1)
         page.keyboard.press("4")
+        page.keyboard.press("n")
+        expect(dialog.get_by_role("textbox", name="Note on harbour-s1")).to_be_focused()
+        page.keyboard.type("better than its draft")
         page.keyboard.press("Escape")
-        assert [pick.stars for pick in exported(page).values()] == [4]
+        page.keyboard.press("Escape")
+        assert [(pick.stars, pick.note) for pick in exported(page).values()] == [(4, "better than its draft")]
 
     assert seen.complaints == []
 

@@ -73,6 +73,7 @@ const focus = {
       ),
       el("div", { class: "room", "data-clips": String(this.clips.length) }, this.clips.map((each) => this.figure(each, alone))),
       this.clips.some((each) => each.file) ? el("div", { class: "strip" }, end(clip.first, "First frame", clip), this.bar, end(this.clips.at(-1).last, "Last frame", clip)) : null,
+      this.clips[0].final ? el("div", { class: "room remark", "data-clips": "2" }, el("div", { class: "unfilled" }), this.note(this.current)) : null,
       alone ? this.words(clip) : this.differences(),
     ];
     this.dialog.replaceChildren(...parts.filter(Boolean));
