@@ -712,6 +712,23 @@ def test_every_clip_is_on_paper(opened: Open) -> None:
         seen.page.pdf(path=seen.page.url.removeprefix("file://") + ".pdf")
 
 
+def test_paper_says_how_many_clips_it_could_not_hold(opened: Open) -> None:
+    jobs = [a_job(f"s{n}", key=f"{n:064}", axes={"seed": str(n)}) for n in range(700)]
+    with opened(*jobs) as seen:
+        page = seen.page
+        page.get_by_role("button", name="List", exact=True).click()
+        expect(page.locator(".on-paper")).to_be_hidden()
+        page.emulate_media(media="print")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator(".item").count() == 600
+        expect(page.get_by_text("600 of 700 clips are on paper")).to_be_visible()
+        page.emulate_media(media="screen")
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        page.get_by_role("searchbox", name="Search").fill("s69")
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        expect(page.locator(".on-paper")).to_be_empty()
+
+
 def test_without_script_the_page_says_where_the_videos_are(opened: Open) -> None:
     with opened(a_job(), options={"java_script_enabled": False}) as seen:
         expect(seen.page.locator(".noscript")).to_contain_text("in the folder videos beside it")

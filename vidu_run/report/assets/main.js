@@ -513,8 +513,18 @@ function begin() {
     width = sheet.clientWidth;
     layOutInPlace();
   }).observe(sheet);
-  addEventListener("beforeprint", () => lines.unroll(MOST_ON_PAPER));
+  addEventListener("beforeprint", () => {
+    lines.unroll(MOST_ON_PAPER);
+    one(".on-paper").textContent = beyondPaper();
+  });
   addEventListener("afterprint", () => lines.render());
+}
+
+/* Nobody must take the last page for the last clip. */
+function beyondPaper() {
+  if (lines.lines.length <= MOST_ON_PAPER) return "";
+  const printed = [...lines.nodes.keys()].flatMap((number) => clipsOf(lines.lines[number])).filter((clip) => !clip.final).length;
+  return `${format(printed)} of ${format(shown.length)} clips are on paper. Filter the page to print others.`;
 }
 
 begin();
