@@ -1045,6 +1045,54 @@ def test_any_label_and_any_axis_can_be_narrowed_to_and_left(opened: Open) -> Non
             assert names_in_the_list(seen.page) == shown
 
 
+def test_choices_of_thousands_of_labels_are_made_once(opened: Open) -> None:
+    jobs = [a_job(f"t{n}", key=f"{n:064}", axes={"take": str(n), "pair": str(n % 2)}) for n in range(4000)]
+    with opened(*jobs, axes=["take", "pair"]) as seen:
+        page = seen.page
+        expect(page.locator(".choices option")).to_have_count(4016)
+        page.evaluate("document.querySelectorAll('.choices option').forEach((option) => (option.first = true))")
+        page.get_by_role("searchbox", name="Search").press_sequentially("t12")
+        expect(page.locator(".showing")).to_have_text("111 of 4000 shown")
+        page.get_by_label("take", exact=True).select_option("3")
+        page.get_by_label("take", exact=True).select_option("-1")
+        assert page.evaluate("[...document.querySelectorAll('.choices option')].every((option) => option.first)")
+        page.get_by_label("Columns").focus()
+        page.get_by_label("Columns").select_option("")
+        expect(page.get_by_label("Columns")).to_be_focused()
+        page.get_by_label("pair", exact=True).select_option("1")
+        page.get_by_role("searchbox", name="Search").fill("nothing like it")
+        page.get_by_role("button", name="Show all").click()
+        expect(page.get_by_label("pair", exact=True)).to_have_value("-1")
+        expect(page.locator(".showing")).to_have_text("")
+
+
+@pytest.mark.parametrize("width", [360, 420])
+def test_on_a_narrow_screen_every_filter_is_in_sight(opened: Open, width: int) -> None:
+    states = ("done", "ready", "submitted", "planned", "in_doubt", "failed", "rejected")
+    jobs = [a_job(f"{n}", state, key=f"{n:064}", axes={"pair": f"p{n}", "seed": "1"}) for n, state in enumerate(states)]
+    with opened(*jobs, options={"viewport": {"width": width, "height": 800}}) as seen:
+        for each in seen.page.locator(".filters button, .choices .choice").all():
+            place = each.bounding_box()
+            assert place is not None
+            assert place["x"] >= 0
+            assert place["x"] + place["width"] <= width
+
+
+def test_a_rejected_clip_can_still_be_compared(opened: Open, clip: Path, tmp_path: Path) -> None:
+    with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
+        page = seen.page
+        page.get_by_role("group", name="Verdict on harbour-s2").get_by_role("button", name="Reject").click()
+        page.mouse.move(0, 0)
+        page.keyboard.press("ArrowLeft")
+        until(page, "[...document.querySelectorAll('.cell img')].every((image) => image.complete)")
+        page.screenshot(path=tmp_path / "seen.png")
+        boxes = [page.locator(".cell .screen").nth(at).bounding_box() for at in (0, 1)]
+        with Image.open(tmp_path / "seen.png") as picture:
+            middles = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes if box]
+            kept, rejected = (max(picture.convert("RGB").crop((x, y, x + 1, y + 1)).tobytes()) for x, y in middles)
+    assert 0.35 * kept < rejected < 0.9 * kept
+
+
 def test_other_sizes_leave_the_reader_where_they_were(opened: Open) -> None:
     jobs = [
         a_job(f"p{pair}-s{seed}", key=f"{pair:032}{seed:032}", axes={"pair": f"p{pair}", "seed": str(seed)})

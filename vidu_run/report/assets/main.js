@@ -88,9 +88,17 @@ function shownClips() {
   return lines.lines.flatMap(clipsOf).filter((clip) => !clip.final);
 }
 
-function select(label, value, options, change) {
-  const box = el("select", { "aria-label": label, change: () => change(box.value) }, options.map(([key, name]) => el("option", { value: key, selected: key === value }, name)));
-  return el("label", { class: "choice" }, el("span", null, label), box);
+/* An axis may have thousands of labels: a choice is made once for what it offers, and then only takes another value. */
+const made = new Map();
+
+function select(offer, label, value, options, change) {
+  if (!made.has(offer)) {
+    const box = el("select", { "aria-label": label, change: () => change(box.value) }, options().map(([key, name]) => el("option", { value: key }, name)));
+    made.set(offer, el("label", { class: "choice" }, el("span", null, label), box));
+  }
+  const box = one("select", made.get(offer));
+  if (box.value !== value) box.value = value;
+  return made.get(offer);
 }
 
 const models = [...new Set(clips.map((clip) => clip.model))].filter(Boolean);
@@ -100,24 +108,23 @@ function drawChoices() {
   const others = page.axes.map(({ name }) => name).filter((name) => name !== chosenColumns());
   const set = (name) => (value) => (setting(name, value), refresh());
   const parts = [
-    grid && columnAxes.length ? select("Columns", chosenColumns(), [...columnAxes.map((name) => [name, name]), ["", "none"]], set("columns")) : null,
-    grid && chosenColumns() !== "" && chosenColumns() !== DRAFTS && others.length > 1 ? select("Rows by", settings.lead || others[0], others.map((name) => [name, name]), set("lead")) : null,
-    grid ? null : select("Order", settings.order, Object.entries(ORDERS).map(([key, [name]]) => [key, name]), set("order")),
-    ...page.axes.filter(({ labels }) => labels.length > 1).map(({ name, labels }) => select(name, String(labels.indexOf(filter.labels[name])), [["-1", "all"], ...labels.map((label, at) => [String(at), label])], (at) => narrow(name, labels[at] ?? null))),
-    models.length > 1 ? select("Model", filter.model ?? "", [["", "all"], ...models.map((model) => [model, model])], (model) => ((filter.model = model || null), refresh())) : null,
-    select("Verdict", filter.verdict, Object.entries(VERDICTS).map(([key, [name]]) => [key, name]), (key) => ((filter.verdict = key), refresh())),
-    grid ? zoom() : null,
-  ];
+    grid && columnAxes.length ? select("columns", "Columns", chosenColumns(), () => [...columnAxes.map((name) => [name, name]), ["", "none"]], set("columns")) : null,
+    grid && chosenColumns() !== "" && chosenColumns() !== DRAFTS && others.length > 1 ? select(`rows beside ${chosenColumns()}`, "Rows by", others.includes(settings.lead) ? settings.lead : others[0], () => others.map((name) => [name, name]), set("lead")) : null,
+    grid ? null : select("order", "Order", settings.order, () => Object.entries(ORDERS).map(([key, [name]]) => [key, name]), set("order")),
+    ...page.axes.filter(({ labels }) => labels.length > 1).map(({ name, labels }) => select(`axis ${name}`, name, String(labels.indexOf(filter.labels[name])), () => [["-1", "all"], ...labels.map((label, at) => [String(at), label])], (at) => narrow(name, labels[at] ?? null))),
+    models.length > 1 ? select("model", "Model", filter.model ?? "", () => [["", "all"], ...models.map((model) => [model, model])], (model) => ((filter.model = model || null), refresh())) : null,
+    select("verdict", "Verdict", filter.verdict, () => Object.entries(VERDICTS).map(([key, [name]]) => [key, name]), (key) => ((filter.verdict = key), refresh())),
+    grid ? zoom : null,
+  ].filter(Boolean);
   const place = one(".choices");
-  const held = [...place.querySelectorAll("select, input")].indexOf(document.activeElement);
-  place.replaceChildren(...parts.filter(Boolean));
-  if (held >= 0) place.querySelectorAll("select, input")[held]?.focus();
+  if (parts.length === place.children.length && parts.every((part, at) => part === place.children[at])) return;
+  const held = place.contains(document.activeElement) ? document.activeElement : null;
+  place.replaceChildren(...parts);
+  if (held?.isConnected) held.focus();
 }
 
-function zoom() {
-  const box = el("input", { type: "range", min: "120", max: "720", step: "20", value: settings.size, input: () => (setting("size", Number(box.value)), layOutInPlace()) });
-  return el("label", { class: "choice" }, el("span", null, "Size"), box);
-}
+const sizes = el("input", { type: "range", min: "120", max: "720", step: "20", value: settings.size, input: () => (setting("size", Number(sizes.value)), layOutInPlace()) });
+const zoom = el("label", { class: "choice" }, el("span", null, "Size"), sizes);
 
 function narrow(axis, label) {
   filter.labels[axis] = label;
