@@ -235,6 +235,7 @@ def exported(page: Page) -> dict[str, Pick]:
     with page.expect_download() as started:
         page.get_by_role("button", name="Download jobs.picks.yaml").click()
     assert started.value.suggested_filename == "jobs.picks.yaml"
+    expect(page.get_by_text(re.compile("Put it beside .* as jobs.picks.yaml.", re.DOTALL))).to_be_visible()
     found = parse_picks(Path(started.value.path()).read_text("utf-8"), "jobs.picks.yaml")
     page.get_by_role("dialog", name="Picks").get_by_role("button", name="Close").click()
     return {pick.name: pick for pick in found.values()}
@@ -543,7 +544,7 @@ def test_hostile_text_is_shown_as_text_wherever_it_stands(opened: Open) -> None:
             expect(page.locator(".focus .history")).to_contain_text(text)
             page.keyboard.press("Escape")
         page.get_by_role("button", name="Picks…").click()
-        expect(page.locator("dialog.picks .command")).to_have_text(HOSTILE[2])
+        expect(page.locator("dialog.picks .command")).to_have_text(f"{HOSTILE[2]} --with resolution=1080p")
         assert page.locator("img, body script:not([type]):not(:last-of-type)").count() == 0
 
     assert seen.complaints == []

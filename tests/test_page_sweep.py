@@ -108,9 +108,9 @@ def test_from_a_rehearsal_to_picks_to_the_final_beside_its_draft_with_keys_alone
         seen.page.get_by_role("button", name="Picks…").click()
         expect(seen.page.get_by_text("All of it stands in jobs.picks.yaml already.")).to_be_visible()
         command = seen.page.locator("dialog.picks .command").inner_text()
-    assert command == "vidu-run promote jobs.yaml --provider local"
+    assert command == "vidu-run promote jobs.yaml --provider local --with resolution=1080p"
 
-    promoted = sweep(*command.split()[1:], "--with", "model=viduq2-pro,resolution=720p")
+    promoted = sweep(*command.split()[1:-1], "model=viduq2-pro,resolution=720p")
     assert promoted.code == 0, promoted.err
     final = sweep("jobs.final.yaml", "--provider", "local", "--json")
     assert final.counts() == {"done": 2}, final.err

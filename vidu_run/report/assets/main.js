@@ -352,6 +352,8 @@ function failureCase({ state, cause, shared, advice: what, jobs }) {
 
 /* Two small dialogs. */
 
+const LARGEST = "1080p";
+
 function openPicks() {
   const dialog = one("dialog.picks");
   const name = page.picks_file;
@@ -360,10 +362,11 @@ function openPicks() {
     const anchor = el("a", { href: URL.createObjectURL(new Blob([picks.yaml()], { type: "application/yaml" })), download: name });
     anchor.click();
     setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
-    told.textContent = `${name} is in your downloads: put it beside ${page.spec}.`;
+    told.textContent = `It is in your downloads. Put it beside ${page.spec} as ${name}.`;
   };
   const clipboard = async () => (told.textContent = (await copy(picks.yaml())) ? "In the clipboard." : "The browser does not allow it: download the file.");
   const all = picks.all();
+  const larger = clips.some((clip) => clip.resolution !== LARGEST);
   const tally = [5, 4, 3, 2, 1].map((number) => [stars(number), all.filter((pick) => pick.stars === number).length]).filter(([, many]) => many);
   const out = all.filter((pick) => pick.stars === REJECTED).length;
   const parts = [
@@ -374,7 +377,7 @@ function openPicks() {
     el("div", { class: "row" }, button(`Download ${name}`, { class: "strong", click: download }, `Download ${name}`), button("Copy as text", { class: "plain", click: clipboard }, "Copy as text"), picks.edits.size ? button("Forget my changes", { class: "plain", click: () => (picks.forget(), drawTally(), refresh(), openPicks()) }, "Forget my changes") : null),
     told,
     el("p", null, "Beside the spec and in git, the file is read by ", el("code", null, "report"), " and ", el("code", null, "promote"), ", which writes the next spec:"),
-    command(page.promote),
+    command(larger ? `${page.promote} --with resolution=${LARGEST}` : page.promote),
   ];
   dialog.replaceChildren(...parts.filter(Boolean));
   if (!dialog.open) dialog.showModal();
