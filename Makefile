@@ -26,8 +26,11 @@ contract: .venv/test
 	$(BIN)/pip install --quiet --disable-pip-version-check schemathesis
 	cd tests && ../$(BIN)/python contract.py
 
-# CPU and memory of large specs beside a bare loop, and of large pages (needs Chromium) beside a bare one.
+# CPU, wall and memory of runs and of large specs beside a bare loop, and of large pages (needs Chromium) beside a
+# bare one. The figures of the last time stand in benchmarks/README.md.
 bench: .venv/test
+	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/polling.py
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/page.py
 

@@ -58,7 +58,8 @@ def job(number: int) -> dict[str, Any]:
     return {
         "name": f"{pair}-s{seed}", "key": f"{number:064x}", "state": "done", "task_id": f"{number:018}", "seed": seed,
         "credits": 40, "file": f"videos/{pair}-s{seed}.mp4", "poster": poster(number), "first": still, "last": still,
-        "sha256": f"{number % POSTERS:024x}{number:040x}", "charged": False, "error": None, "axes": {"pair": pair, "seed": str(seed)},
+        "sha256": f"{number % POSTERS:024x}{number:040x}", "charged": False, "error": None,
+        "axes": {"pair": pair, "seed": str(seed)},
         "prompt": prompt, "model": "viduq2-turbo", "duration": 5, "resolution": "720p", "took": 93.5, "hint": None,
         "request": request, "bytes": 1_200_000, "draft": None,
         "history": [["done", 1_795_300_200, 1_795_300_293, None, None]],

@@ -146,7 +146,8 @@ def line(way: Way, cost: Cost, bare: Cost, wish: argparse.Namespace) -> str:
     ideal = wish.jobs * wish.task / wish.concurrency
     spent = f"{cost.cpu / wish.jobs * 1000:>10.2f} {cost.cpu / bare.cpu:>8.2f}"
     lasted = f"{cost.wall / ideal:>11.3f} {cost.wall / bare.wall:>8.3f}"
-    return f"{way.name:<26} {spent} {lasted} {asked:>13.2f} {delay['mean']:>13.3f} {delay['p95']:>6.3f} {cost.memory:>4.0f}"
+    seen = f"{asked:>13.2f} {delay['mean']:>13.3f} {delay['p95']:>6.3f}"
+    return f"{way.name:<26} {spent} {lasted} {seen} {cost.memory:>4.0f}"
 
 
 if __name__ == "__main__":

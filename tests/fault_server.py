@@ -64,6 +64,9 @@ class FaultServer:
     lists: int = 0
     list_faults: list[str] = field(default_factory=list)
     list_lag: float = 0.0
+    ids_faults: list[str] = field(default_factory=list)
+    """What the next list by task ids meets: a status, or "empty"."""
+    ignores_ids: bool = False
     spelling: str = "paper"
     cancellable: list[str] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
@@ -284,11 +287,14 @@ class FaultServer:
 
     async def _list(self, path: str, writer: asyncio.StreamWriter) -> None:
         """Rows as documented: without the payload, ten to a page unless a spelling of the page size is understood."""
+        asked = parse_qs(urlsplit(path).query)
+        if "task_ids" in asked:
+            await self._by_ids(asked["task_ids"], writer)
+            return
         self.lists += 1
         if self.list_faults and (fault := self.list_faults.pop(0)) != "ok":
             await respond(writer, int(fault), envelope(int(fault), "Error", "asked for by the test"))
             return
-        asked = parse_qs(urlsplit(path).query)
         size = min(100, int(asked.get(f"{self.spelling}.pagesz", ["10"])[0]))
         page = int(asked.get(f"{self.spelling}.page", ["0"])[0])
         since = datetime.fromisoformat(asked.get("created_at.from", ["1970-01-01T00:00:00Z"])[0]).timestamp()
@@ -297,6 +303,19 @@ class FaultServer:
             {"id": p.task_id, "state": "success", "created_at": nanoseconds(p.at)}
             | {name: p.body[name] for name in ("model", "prompt", "duration", "resolution") if name in p.body}
             for p in seen[page * size : (page + 1) * size]
+        ]
+        await respond(writer, 200, json.dumps({"next_page_token": "", "tasks": rows}).encode())
+
+    async def _by_ids(self, wanted: list[str], writer: asyncio.StreamWriter) -> None:
+        fault = self.ids_faults.pop(0) if self.ids_faults else "ok"
+        if fault.isdigit():
+            await respond(writer, int(fault), envelope(int(fault), "Error", "asked for by the test"))
+            return
+        shown = [p for p in self.accepted if self.ignores_ids or p.task_id in wanted]
+        rows = [
+            {"id": p.task_id, "state": "success" if time.time() - p.at >= self.task_seconds else "processing"}
+            for p in shown
+            if fault == "ok"
         ]
         await respond(writer, 200, json.dumps({"next_page_token": "", "tasks": rows}).encode())
 

@@ -76,19 +76,14 @@ class Usual:
             del self.ages[bisect_right(self.ages, self._order.popleft()) - 1]
 
     def pause(self, timing: Timing, age: float) -> float:
-        """Seconds until a task of this age is worth a look: the first as the earliest end comes near, then one for
-        every 25th of the ends that are still to be expected, then ever more rarely.
+        """Seconds until a task of this age is worth a look: the first when one in fifty would have ended, then each
+        twentieth of its age.
         """
         known = len(self.ages)
         if known < FEW:
             return poll_interval(timing, age)
-        passed = bisect_right(self.ages, age)
-        if passed <= known // 50:
-            return max(0.0, self.ages[known // 50] - age)
-        if passed == known:
-            return poll_interval(timing, age - self.ages[-1])
-        step = self.ages[min(known - 1, passed + known // 25)] - age
-        return min(timing.poll_max, max(timing.poll_min, step))
+        earliest = self.ages[known // 50]
+        return earliest - age if age < earliest else min(timing.poll_max, max(timing.poll_min, age / 20))
 
 
 def backoff(timing: Timing, tries: int, chance: float) -> float:

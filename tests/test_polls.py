@@ -1,0 +1,145 @@
+"""When tasks are asked about: what a run learns of their length, and how many are asked about in one request."""
+
+from __future__ import annotations
+
+import math
+import random
+from urllib.parse import parse_qs, urlsplit
+
+from conftest import Folder
+from fault_server import FaultServer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vidu_run.pace import FEW, Timing, Usual
+
+TIMING = Timing()
+
+
+def watched(usual: Usual, length: float, timing: Timing = TIMING) -> tuple[int, float]:
+    """Looks at a task of this length, in seconds, and how long after its end it was seen."""
+    age, ran, looks = 0.0, None, 0
+    while True:
+        age += usual.pause(timing, age)
+        looks += 1
+        if age >= length:
+            usual.ended(ran, age)
+            return looks, age - length
+        ran = age
+
+
+def fixed(length: float, every: float) -> tuple[int, float]:
+    looks = math.ceil(length / every)
+    return looks, looks * every - length
+
+
+def mean(pairs: list[tuple[int, float]]) -> tuple[float, float]:
+    return sum(looks for looks, _ in pairs) / len(pairs), sum(delay for _, delay in pairs) / len(pairs)
+
+
+def test_tasks_that_take_as_long_are_looked_at_just_before_their_end_and_soon_again() -> None:
+    usual = Usual()
+    seen = [watched(usual, 60.0) for _ in range(100)][20:]
+
+    looks, _ = mean(seen)
+    assert looks <= 3
+    assert max(delay for _, delay in seen) <= 60.0 / 20
+
+
+def test_tasks_of_varied_length_are_seen_sooner_with_fewer_looks_than_at_a_fixed_pace() -> None:
+    dice, usual = random.Random(4), Usual()
+    lengths = [60 * math.exp(0.2 * dice.gauss(0, 1)) for _ in range(2000)]
+    looks, delay = mean([watched(usual, length) for length in lengths])
+
+    for every in (1.0, 2.0, 5.0):
+        fixed_looks, fixed_delay = mean([fixed(length, every) for length in lengths])
+        assert looks * delay < fixed_looks * fixed_delay * 0.6
+
+
+def test_when_tasks_become_shorter_the_looks_follow() -> None:
+    usual = Usual()
+    for _ in range(200):
+        watched(usual, 60.0)
+    late = [watched(usual, 20.0)[1] for _ in range(100)]
+
+    assert late[0] > 20
+    assert sum(late[60:]) / 40 < 4
+
+
+def test_before_enough_tasks_have_ended_nothing_is_concluded() -> None:
+    usual = Usual()
+    for _ in range(FEW - 1):
+        usual.ended(50.0, 52.0)
+
+    assert usual.pause(TIMING, 0.0) == TIMING.poll_min
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e5), st.floats(0, 100)), max_size=300), st.floats(0, 1e6))
+def test_a_pause_is_never_negative_nor_longer_than_to_the_first_end_or_the_longest_interval(
+    ends: list[tuple[float, float]], age: float
+) -> None:
+    usual = Usual()
+    for ran, more in ends:
+        usual.ended(ran, ran + more)
+
+    assert len(usual.ages) <= 200
+    assert 0 <= usual.pause(TIMING, age) <= max(TIMING.poll_max, max(usual.ages, default=0.0) - age)
+
+
+def listed(server: FaultServer) -> list[list[str]]:
+    """The ids that each list was asked for."""
+    targets = [urlsplit(line) for line in server.requests if urlsplit(line).path.endswith("/ent/v2/tasks")]
+    return [ids for target in targets if (ids := parse_qs(target.query).get("task_ids"))]
+
+
+def test_where_the_provider_lists_many_tasks_are_asked_about_in_one_request(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(30, extra="concurrency: 30\n")
+    server.task_seconds = 1.5
+
+    done = folder.buy(server, "--provider", "vidu")
+
+    assert done.code == 0, done.err
+    asked = listed(server)
+    assert max(len(ids) for ids in asked) > 10
+    queries = [line for line in server.requests if line.endswith("/creations")]
+    assert len(queries) < 40, "each is asked about by itself once, when it has ended"
+
+
+def test_a_list_that_shows_others_than_were_asked_for_is_left_and_each_task_asked_about(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(6, extra="concurrency: 6\n")
+    server.task_seconds = 0.6
+    server.ignores_ids = True
+    assert folder.buy(server, "--provider", "vidu", "--limit", "1").code == 0
+
+    done = folder.buy(server, "--provider", "vidu")
+
+    assert done.code == 0, done.err
+    assert len(listed(server)) == 1
+    assert done.err.count("each is asked about by itself") == 1
+
+
+def test_a_list_that_fails_for_a_while_is_asked_again(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(6, extra="concurrency: 6\n")
+    server.task_seconds = 1.0
+    server.ids_faults = ["500", "500"]
+
+    done = folder.buy(server, "--provider", "vidu")
+
+    assert done.code == 0, done.err
+    assert len(listed(server)) > 2
+    assert "each is asked about by itself" not in done.err
+
+
+def test_a_task_that_a_list_leaves_out_is_asked_about_by_itself(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(4, extra="concurrency: 4\n")
+    server.task_seconds = 0.5
+    server.ids_faults = ["empty"] * 200
+
+    done = folder.buy(server, "--provider", "vidu")
+
+    assert done.code == 0, done.err
+    assert server.double_spent() == []
