@@ -414,3 +414,31 @@ def test_frames_too_heavy_to_be_sent_are_made_lighter_on_request(folder: Folder,
     frame.write_bytes(frame.read_bytes())
     assert folder.buy(server).code == 0
     assert len(server.ledger) == 1
+
+
+def test_what_is_shown_already_is_not_written_again_until_a_job_a_pick_or_the_page_itself_changes(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(2)
+    assert folder.buy(server).code == 0
+    written = [folder.path / "out/jobs" / name for name in ("report.html", "results.csv", "results.jsonl")]
+
+    def times() -> list[int]:
+        return [path.stat().st_mtime_ns for path in written]
+
+    before = times()
+    assert folder.buy(server).code == 0
+    assert times() == before
+
+    (folder.path / "jobs.picks.yaml").write_text("picks: []\n")
+    key = folder("status", "jobs.yaml", "--json").document["jobs"][0]["key"]
+    (folder.path / "jobs.picks.yaml").write_text(f"picks: [{{key: {key}, name: job-1, stars: 4, note: warm}}]\n")
+    assert folder.buy(server).code == 0
+    assert times()[0] > before[0]
+    assert "warm" in written[0].read_text()
+
+    written[0].unlink()
+    assert folder.buy(server).code == 0
+    folder.sweep(3)
+    assert folder.buy(server).code == 0
+    assert "job-3" in written[0].read_text()

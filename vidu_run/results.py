@@ -8,6 +8,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -125,7 +126,9 @@ async def write_all(journal: SqliteJournal, out: Path, picks: Picks, say: Say) -
     page = write_page(held)
     write_table(held, say)
     if not held.drafts:
-        await journal.remember({SHOWN: shown})
+        # A journal that fails only now has been told of already, or nothing was lost with it.
+        with suppress(StorageTrouble):
+            await journal.remember({SHOWN: shown})
     return page
 
 
