@@ -182,15 +182,20 @@ class Progress:
             if code < SIGNALLED:
                 self._line(time.time(), "stopping", f"{_flat(why)}; nothing new is sent")
         self._stopped = len(reasons)
-        if self._stale:
-            self._stale = False
-            self._tally.committed, self._tally.charged = self._spent()
         if self.live:
+            self._read()
             self._screen.refresh()
             return
         found = self._tally.reckon(now := self._clock())
         if self._pulse.due(now, found.finished, found.total):
-            self._line(time.time(), "counts", summary(found))
+            self._read()
+            self._line(time.time(), "counts", summary(self._tally.reckon(now)))
+
+    def _read(self) -> None:
+        """What is spent, which takes a look at every attempt, only when it is shown."""
+        if self._stale:
+            self._stale = False
+            self._tally.committed, self._tally.charged = self._spent()
 
     def _line(self, at: float, state: str, text: str) -> None:
         line = Text(time.strftime("%H:%M:%S ", time.localtime(at)), style="bright_black")
