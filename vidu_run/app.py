@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -10,13 +11,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidu_run import config, ledger, show, spend, view
+from vidu_run import config, ledger, results, show, spend, view
 from vidu_run.api.trouble import ApiTrouble, KeyRefused
 from vidu_run.compare import Comparison, compare
 from vidu_run.console import Console
 from vidu_run.difference import Before
 from vidu_run.drafts import changed_frames
-from vidu_run.errors import AccountTrouble, Place, Problem, StorageTrouble, UsageTrouble
+from vidu_run.errors import AccountTrouble, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
+from vidu_run.films import Edit, Made, edits, make
 from vidu_run.folder import locked, output_folder
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
@@ -105,9 +107,41 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 with signals(stop, console.say):
                     incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]
                     incomplete += await _late(setting, reach, journal, stop, console)
+            await _join(spec, journal, out, console)
             return await ended(plan, setting, journal, stop, incomplete, console, wish.wants_status)
         finally:
             journal.close()
+
+
+def film(path: Path, where: Where, settings: Mapping[str, Any]) -> list[tuple[Edit, Made | None]]:
+    """Make the films of a spec whose clips are all there, from the files and the state alone. Never submits."""
+    spec = load(path, where.provider, settings)
+    if not spec.films:
+        raise UsageTrouble(f"{path}: it names no films; write `films: [{{name: all, jobs: '*'}}]`")
+    out = where.folder(spec)
+    with view.read(out) as journal:
+        wanted = _edits(spec, journal, out)
+    return [(edit, None if edit.missing else make(edit, out, spec.path.name, spec.provider.name)) for edit in wanted]
+
+
+def _edits(spec: Spec, journal: ReadJournal, out: Path) -> list[Edit]:
+    records = {record.key: record for record in journal.records()}
+    picks = results.picks_beside(journal, out, spec.path)
+    return edits(spec.films, spec.jobs, records, picks, present(out, records.values()))
+
+
+async def _join(spec: Spec, journal: ReadJournal, out: Path, console: Console) -> None:
+    """The films whose clips are all there; one that cannot be made is no reason to end otherwise."""
+    try:
+        for edit in _edits(spec, journal, out) if spec.films else ():
+            if edit.missing:
+                console.say(show.film_waits(edit.film.name, edit.missing), "yellow")
+            elif (made := await asyncio.to_thread(make, edit, out, spec.path.name, spec.provider.name)).anew:
+                console.say(show.film_made(made.file, made.sidecar))
+    except (UsageTrouble, StorageTrouble) as trouble:
+        console.say(f"no film: {trouble}", "yellow")
+    except SpecTrouble:
+        return
 
 
 async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -> Ended:

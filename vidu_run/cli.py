@@ -280,6 +280,35 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, w
 
 
 @cli.command()
+@_spec
+@_place
+@_settings
+@_json
+def film(spec: Path, settings: Sequence[str], as_json: bool, **options: Any) -> int:
+    """Join the clips of the spec's films; never submit.
+
+    For each segment the take with the most stars, else the first in the spec.
+    """
+    from vidu_run import app, show
+    from vidu_run.console import Console
+
+    console = Console()
+    films = app.film(spec, _where(options), _parsed(settings))
+    if as_json:
+        told = [
+            dict(made.sidecar) if made else {"name": edit.film.name, "missing": edit.missing} for edit, made in films
+        ]
+        console.raw(json.dumps({"films": told}, ensure_ascii=False))
+    else:
+        for edit, made in films:
+            if made is None:
+                console.answer(show.film_waits(edit.film.name, edit.missing))
+            else:
+                console.answer(show.film_made(made.file, made.sidecar))
+    return Exit.INCOMPLETE if any(made is None for _, made in films) else Exit.DONE
+
+
+@cli.command()
 @_maybe_spec
 @_state
 @_place

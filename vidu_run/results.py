@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vidu_run import __version__, ledger
+from vidu_run import __version__, films, ledger
 from vidu_run.drafts import SEEDS, Draft, drafts
 from vidu_run.errors import StorageTrouble
 from vidu_run.job import Key
@@ -137,7 +137,7 @@ def _shown(journal: ReadJournal, out: Path, picks: Picks) -> str:
     facts = [journal.meta(fact) for fact in ("spec", "provider", "rules", "notes")]
     rules = choose_provider(journal.meta("rules") or LOCAL, journal.meta("provider") or "")
     verdicts = [[pick.key, pick.name, pick.stars, pick.note] for pick in picks.values()]
-    told = [__version__, facts, str(prices(rules).usd(1)), verdicts, _earlier(out)]
+    told = [__version__, facts, str(prices(rules).usd(1)), verdicts, _earlier(out), films.told(out)]
     return sha256(json.dumps(told).encode()).hexdigest()
 
 
@@ -193,7 +193,7 @@ def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:
 
 
 def _notes(held: Held) -> list[str]:
-    notes = [*_expiring(held), *_other_seeds(held), *_promoted(held), *_of_provider(held)]
+    notes = [*films.told(held.out), *_expiring(held), *_other_seeds(held), *_promoted(held), *_of_provider(held)]
     if count := _earlier(held.out):
         notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
     return notes

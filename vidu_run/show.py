@@ -6,6 +6,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from vidu_run.compare import Change, Comparison
@@ -193,6 +194,25 @@ def status_text(document: Mapping[str, Any]) -> str:
         tail = job["error"] or job["file"] or job["task_id"] or ""
         lines.append(f"  {job['state']:<10} {job['name']:<{width}}  {tail}")
     return "\n".join(lines)
+
+
+def film_made(file: Path, film: Mapping[str, Any]) -> str:
+    """A film that was joined, and what is not obvious about it."""
+    seen = f"{film['frames']} frames, {film['seconds']:.1f} s of {_clips(len(film['takes']))}"
+    remarks = [
+        f"coded anew: {film['why']}" if film["why"] else "",
+        f"its sound {film['sound']}: {film['sound_why']}" if film["sound_why"] else "",
+    ]
+    return "; ".join(filter(None, [f"film   {file}  {seen}", *remarks]))
+
+
+def _clips(number: int) -> str:
+    return f"{number} clip{'' if number == 1 else 's'}"
+
+
+def film_waits(name: str, missing: Sequence[str]) -> str:
+    few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    return f"film   {name} waits for {_clips(len(missing))}: {few}"
 
 
 def end_lines(code: int, said: Sequence[str], counts: Mapping[str, int], page: Any) -> list[str]:

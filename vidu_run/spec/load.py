@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from vidu_run.frames import inside, small_text
 from vidu_run.job import Job, Key
 from vidu_run.key import plain
 from vidu_run.pace import Timing
+from vidu_run.plan import meant
 from vidu_run.providers.catalogue import local_like, provider, read_schema
 from vidu_run.providers.rules import Provider
 from vidu_run.spec.check import MOST_ALIKE, check_structure, fold
 from vidu_run.spec.expand import expand
 from vidu_run.spec.judge import Judge
-from vidu_run.spec.read import read_yaml
+from vidu_run.spec.read import Document, read_yaml
 from vidu_run.spec.sources import FileAxes
 
 LOCAL = "local"
@@ -29,6 +30,15 @@ USUAL_CONCURRENCY = 4
 """Tasks at the API at once where nobody says otherwise: below the five of Vidu's smallest package."""
 
 MOST_PROMPT_FILE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """A film as the spec asks for it: names of jobs, or patterns of them, in their order."""
+
+    name: str
+    jobs: tuple[str, ...]
+    audio: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Spec:
     shrink: bool = False
     auto_concurrency: bool = False
     """`concurrency` is a guess: the account may say what its limit is."""
+    films: tuple[Film, ...] = ()
     caveats: Mapping[tuple[Place, str], list[Job]] = field(default_factory=dict)
     """What is risky or without effect: where and what, and the jobs it was met in."""
 
@@ -89,8 +100,9 @@ def load(
     shrink = data.get("shrink", False)
     judge = Judge(chosen, rules, path.parent, problems, assume_credits, shrink)
     jobs = judge.jobs(drafts)
-    if judge.problems:
-        raise SpecTrouble(fold(judge.problems))
+    films, amiss = _films(document, [job.name for job in jobs])
+    if judge.problems or amiss:
+        raise SpecTrouble(fold([*judge.problems, *amiss]))
     return Spec(
         path=path,
         provider=chosen,
@@ -102,8 +114,24 @@ def load(
         budget=data.get("budget"),
         timing=Timing.of(data.get("timing", {})),
         shrink=shrink,
+        films=films,
         caveats=judge.caveats,
     )
+
+
+def _films(document: Document, names: Sequence[str]) -> tuple[tuple[Film, ...], list[Problem]]:
+    films, problems, known = [], [], set[str]()
+    for number, asked in enumerate(plain(document.data).get("films", ())):
+        wanted = (asked["jobs"],) if isinstance(asked["jobs"], str) else tuple(asked["jobs"])
+        films.append(Film(asked["name"], wanted, asked.get("audio", True)))
+        if asked["name"].casefold() in known:
+            problems.append(Problem(document.place(("films", number, "name")), f"a second film {asked['name']!r}"))
+        known.add(asked["name"].casefold())
+        for at, pattern in enumerate(wanted):
+            if not meant(pattern, names):
+                way = ("films", number, "jobs") if isinstance(asked["jobs"], str) else ("films", number, "jobs", at)
+                problems.append(Problem(document.place(way), f"no job is called {pattern!r}"))
+    return tuple(films), problems
 
 
 def choose_provider(home: str, override: str | None) -> Provider:

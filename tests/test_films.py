@@ -1,0 +1,151 @@
+"""Films: clips of the local API joined in their order, made again when a take is another, and never a purchase."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Folder
+
+av = pytest.importorskip("av")
+
+SPEC = """version: 1
+provider: local
+{films}
+jobs:
+  - name: "{{{{ shot.name }}}}-s{{{{ seed }}}}"
+    matrix:
+      shot: {{chain: "frames/k*.png"}}
+      seed: [1, 2]
+    request:
+      model: viduq2-turbo
+      duration: 1
+      resolution: 540p
+      images: ["{{{{ shot.first }}}}", "{{{{ shot.last }}}}"]
+      prompt: "{{{{ shot.name }}}}"
+      seed: "{{{{ seed }}}}"
+"""
+FILMS = 'films: [{name: harbour, jobs: "*"}]'
+OUT = "out/jobs.local"
+
+
+@pytest.fixture
+def story(folder: Folder) -> Folder:
+    """Three keyframes, so two transitions, each with two seeds."""
+    for number, colour in enumerate(("teal", "navy", "maroon")):
+        folder.frame(f"k{number}.png", colour)
+    folder.write(SPEC.format(films=FILMS))
+    return folder
+
+
+def takes(film: dict[str, Any]) -> list[str]:
+    return [take["name"] for take in film["takes"]]
+
+
+def frames_of(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_a_run_ends_with_its_film_of_the_first_takes_in_the_order_of_the_spec(story: Folder) -> None:
+    done = story("jobs.yaml")
+
+    assert done.code == 0, done.err
+    film = json.loads((story.path / OUT / "films/harbour.json").read_text())
+    assert takes(film) == ["k0-k1-s1", "k1-k2-s1"]
+    assert film["way"] == "remuxed"
+    assert frames_of(story.path / OUT / "films/harbour.mp4") == film["frames"] + film["hidden"]
+    with av.open(str(story.path / OUT / "films/harbour.mp4")) as container:
+        assert container.metadata["title"] == "harbour"
+        assert film["takes"][0]["key"] in container.metadata["comment"]
+    assert "Film harbour: films/harbour.mp4" in (story.path / OUT / "report.html").read_text()
+
+
+def test_a_pick_chooses_the_take_and_the_film_alone_is_made_again(story: Folder) -> None:
+    assert story("jobs.yaml").code == 0
+    clips = {path: path.stat().st_mtime_ns for path in (story.path / OUT / "videos").rglob("*.mp4")}
+    jobs = {job["name"]: job["key"] for job in story("status", "jobs.yaml", "--json").document["jobs"]}
+    story.write(f"picks: [{{key: {jobs['k1-k2-s2']}, name: k1-k2-s2, stars: 4, note: ''}}]\n", "jobs.picks.yaml")
+
+    (film,) = story("film", "jobs.yaml", "--json").document["films"]
+
+    assert takes(film) == ["k0-k1-s1", "k1-k2-s2"]
+    assert [take["chosen"] for take in film["takes"]] == ["the first of 2", "4 stars"]
+    assert {path: path.stat().st_mtime_ns for path in clips} == clips
+
+
+def test_a_rejected_take_gives_way_to_the_next(story: Folder) -> None:
+    assert story("jobs.yaml").code == 0
+    jobs = {job["name"]: job["key"] for job in story("status", "jobs.yaml", "--json").document["jobs"]}
+    story.write(f"picks: [{{key: {jobs['k0-k1-s1']}, name: k0-k1-s1, stars: 0, note: ''}}]\n", "jobs.picks.yaml")
+
+    (film,) = story("film", "jobs.yaml", "--json").document["films"]
+
+    assert takes(film) == ["k0-k1-s2", "k1-k2-s1"]
+
+
+def test_a_film_of_the_same_takes_is_left_as_it_is(story: Folder) -> None:
+    assert story("jobs.yaml").code == 0
+    film = story.path / OUT / "films/harbour.mp4"
+    before = film.stat().st_mtime_ns
+
+    assert story("film", "jobs.yaml").code == 0
+    assert story("jobs.yaml").code == 0
+    assert film.stat().st_mtime_ns == before
+
+
+def test_a_film_waits_for_its_clips_and_says_for_which(story: Folder) -> None:
+    done = story("run", "jobs.yaml", "--limit", "1")
+    assert "film   harbour waits for 1 clip: k1-k2-s1" in done.err
+    assert not (story.path / OUT / "films").exists()
+
+    waiting = story("film", "jobs.yaml")
+
+    assert waiting.code == 3
+    assert "waits for 1 clip: k1-k2-s1" in waiting.out
+
+
+def test_a_damaged_clip_is_named_and_the_film_that_was_there_stays(story: Folder) -> None:
+    assert story("jobs.yaml").code == 0
+    film = story.path / OUT / "films/harbour.mp4"
+    before = film.read_bytes()
+    jobs = {job["name"]: job for job in story("status", "jobs.yaml", "--json").document["jobs"]}
+    clip = story.path / OUT / jobs["k1-k2-s2"]["file"]
+    clip.write_bytes(bytes(clip.stat().st_size))
+    key = jobs["k1-k2-s2"]["key"]
+    story.write(f"picks: [{{key: {key}, name: k1-k2-s2, stars: 4, note: ''}}]\n", "jobs.picks.yaml")
+
+    refused = story("film", "jobs.yaml")
+
+    assert refused.code == 2
+    assert "k1-k2-s2.mp4" in refused.err
+    assert film.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("films", "said"),
+    [
+        ('films: [{name: a, jobs: "shot-*"}]', "jobs.yaml:3:25: no job is called 'shot-*'"),
+        ('films: [{name: a, jobs: "*"}, {name: A, jobs: "*"}]', "a second film 'A'"),
+        ('films: [{name: ../a, jobs: "*"}]', "name '../a' does not have the form"),
+        ("films: [{name: a}]", "jobs"),
+    ],
+)
+def test_a_film_that_cannot_be_meant_is_told_with_its_place(story: Folder, films: str, said: str) -> None:
+    story.write(SPEC.format(films=films))
+
+    done = story("check", "jobs.yaml")
+
+    assert done.code == 2
+    assert said in done.err + done.out
+
+
+def test_a_spec_without_films_says_how_to_ask_for_one(story: Folder) -> None:
+    story.write(SPEC.format(films=""))
+
+    done = story("film", "jobs.yaml")
+
+    assert done.code == 2
+    assert "films: [{name: all" in done.err

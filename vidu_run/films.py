@@ -1,0 +1,175 @@
+"""The films of a spec: which take stands for each segment, and the joined file. It submits nothing and changes no clip.
+
+A film is made when all of its clips are there, and made again when one of its takes is another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidu_run import __version__
+from vidu_run.errors import UsageTrouble
+from vidu_run.files import write_durably
+from vidu_run.job import Frame, Job, Key
+from vidu_run.picks import Picks
+from vidu_run.plan import meant
+from vidu_run.record import Record, State
+from vidu_run.spec.load import Film
+
+FOLDER = "films"
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A job that stands for a segment, and why: its stars, or that it is the first of so many."""
+
+    job: Job
+    record: Record
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What a film is to be made of. `missing` are jobs whose clip is not there yet."""
+
+    film: Film
+    takes: tuple[Take, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A film that stands on the disk. `anew` is False where it was there already, of the same takes."""
+
+    file: Path
+    sidecar: Mapping[str, Any]
+    anew: bool
+
+
+def edits(
+    films: Iterable[Film], jobs: Sequence[Job], records: Mapping[Key, Record], picks: Picks, here: frozenset[Key]
+) -> list[Edit]:
+    """`jobs` in the order of the spec; `here` are keys whose video is there."""
+    return [_edit(film, jobs, records, picks, here) for film in films]
+
+
+def _edit(film: Film, jobs: Sequence[Job], records: Mapping[Key, Record], picks: Picks, here: frozenset[Key]) -> Edit:
+    takes, missing = [], []
+    for segment in segments(film, jobs):
+        chosen, why = take_of(segment, picks)
+        record = records.get(chosen.key)
+        if record is None or record.state is not State.DONE or chosen.key not in here:
+            missing.append(chosen.name)
+        else:
+            takes.append(Take(chosen, record, why))
+    return Edit(film, tuple(takes), tuple(missing))
+
+
+def segments(film: Film, jobs: Sequence[Job]) -> list[list[Job]]:
+    """The takes of each segment: jobs that differ in their seed alone, in the order in which the film names them."""
+    names = [job.name for job in jobs]
+    found: dict[str, list[Job]] = {}
+    for pattern in film.jobs:
+        wanted = meant(pattern, names)
+        for job in (job for job in jobs if job.name in wanted):
+            takes = found.setdefault(_but_the_seed(job), [])
+            if job not in takes:
+                takes.append(job)
+    return list(found.values())
+
+
+def take_of(takes: Sequence[Job], picks: Picks) -> tuple[Job, str]:
+    """The take with the most stars; without any, the first of the spec that was not rejected. Never the first that
+    came: the same picks make the same film.
+    """
+    given = [(picks[take.key].stars if take.key in picks else None) for take in takes]
+    best = max(range(len(takes)), key=lambda at: given[at] or 0)
+    if given[best]:
+        return takes[best], f"{given[best]} star{'' if given[best] == 1 else 's'}"
+    first = next((at for at, stars in enumerate(given) if stars != 0), 0)
+    return takes[first], f"the first of {len(takes)}" if len(takes) > 1 else "the only one"
+
+
+def make(edit: Edit, out: Path, spec: str, provider: str) -> Made:
+    """Join the clips, unless the film of these very takes is there. Raises UsageTrouble, naming the clip, where they
+    cannot be joined, and StorageTrouble; then a film that was there is as it was.
+    """
+    target = out / FOLDER / f"{edit.film.name}.mp4"
+    sidecar = target.with_suffix(".json")
+    takes = [_told(take) for take in edit.takes]
+    known = _read(sidecar)
+    asked = {"takes": takes, "audio": edit.film.audio}
+    if known is not None and target.is_file() and {name: known.get(name) for name in asked} == asked:
+        return Made(target, known, anew=False)
+    try:
+        from vidu_run.film.join import Segment, join
+    except ImportError as error:
+        raise UsageTrouble(f"films need {error.name or 'more libraries'}: pip install 'vidu-run[local]'") from None
+    clips = [Segment(out / (take.record.file or ""), take.job.name) for take in edit.takes]
+    joined = join(clips, target, _tags(edit, spec, provider), edit.film.audio)
+    document = {
+        "name": edit.film.name,
+        "spec": spec,
+        "provider": provider,
+        "version": __version__,
+        "frames": joined.frames,
+        "seconds": float(joined.seconds),
+        "way": joined.way,
+        "why": joined.why,
+        "hidden": joined.hidden,
+        "sound": joined.audio,
+        "sound_why": joined.audio_why,
+        **asked,
+    }
+    write_durably(sidecar, (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode())
+    return Made(target, document, anew=True)
+
+
+def _told(take: Take) -> dict[str, Any]:
+    record, request = take.record, take.job.request
+    return {
+        "name": take.job.name,
+        "key": take.job.key,
+        "model": request.get("model"),
+        "seed": record.seed if record.seed is not None else request.get("seed"),
+        "file": record.file,
+        "sha256": record.sha256,
+        "chosen": take.why,
+    }
+
+
+def _tags(edit: Edit, spec: str, provider: str) -> dict[str, str]:
+    """Where the film comes from, to be read by any player."""
+    lines = [f"{one['name']}: {one['model']}, seed {one['seed']}, {one['key']}" for one in map(_told, edit.takes)]
+    comment = "\n".join([f"{spec}, {provider}, vidu-run {__version__}", *lines])
+    return {"title": edit.film.name, "comment": comment}
+
+
+def _but_the_seed(job: Job) -> str:
+    request = {name: value for name, value in job.request.items() if name not in ("seed", "images")}
+    images = [image.sha256 if isinstance(image, Frame) else image.source for image in job.images]
+    return json.dumps([request, images], sort_keys=True)
+
+
+def _read(sidecar: Path) -> dict[str, Any] | None:
+    try:
+        document = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def told(out: Path) -> list[str]:
+    """The films that stand in an output folder, a line each."""
+    found = []
+    for sidecar in sorted((out / FOLDER).glob("*.json")):
+        film = _read(sidecar)
+        if film and sidecar.with_suffix(".mp4").is_file() and isinstance(film.get("seconds"), float):
+            clips = len(film.get("takes", ()))
+            counted = f"{clips} clip{'' if clips == 1 else 's'}"
+            found.append(f"Film {film.get('name')}: {FOLDER}/{sidecar.stem}.mp4, {film['seconds']:.1f} s of {counted}")
+    return found
