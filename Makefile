@@ -56,4 +56,4 @@ lint: .venv/test
 	touch $@
 
 clean:
-	rm -rf .venv build dist examples/quickstart/out
+	rm -rf .venv build dist examples/quickstart/out examples/storyboard/out

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from conftest import Folder
 
+from vidu_run.films import segments
+from vidu_run.spec.load import load
+
 av = pytest.importorskip("av")
 
 SPEC = """version: 1
@@ -149,3 +152,10 @@ def test_a_spec_without_films_says_how_to_ask_for_one(story: Folder) -> None:
 
     assert done.code == 2
     assert "films: [{name: all" in done.err
+
+
+def test_the_storyboard_example_makes_one_film_of_four_shots() -> None:
+    spec = load(Path(__file__).parents[1] / "examples/storyboard/jobs.yaml")
+
+    (film,) = spec.films
+    assert [len(takes) for takes in segments(film, spec.jobs)] == [2, 2, 2, 2]
