@@ -14,6 +14,7 @@ from typing import Any
 
 from vidu_run.api.client import ROWS, Api
 from vidu_run.api.trouble import ApiTrouble, KeyRefused, TooMany, Unavailable
+from vidu_run.errors import Exit
 from vidu_run.pace import Timing
 from vidu_run.reply import Look, Phase
 from vidu_run.stop import Gate, Stop, Stopped
@@ -57,7 +58,7 @@ class Polls:
 
     async def look(self, task_id: str, watermark: bool, pause: float) -> Look:
         """One look at a task, `pause` seconds from now or a little later. Raises Stopped, or ApiTrouble of any kind."""
-        if self._stop.waiting:
+        if self._stop.waiting or (self._working is not None and self._working.done()):
             raise Stopped
         loop = asyncio.get_running_loop()
         due = _Due(loop.time() + pause, next(self._numbers), task_id, watermark, loop.create_future())
@@ -87,6 +88,8 @@ class Polls:
                     await self._sleep()
         except Stopped:
             pass
+        except Exception as error:
+            self._stop.everything(Exit.BUG, f"a bug in vidu-run: {type(error).__name__}: {error}")
         finally:
             stopping.cancel()
             for due in self._due:
