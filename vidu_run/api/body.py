@@ -75,7 +75,7 @@ class Body(Payload):
             await self._ask()
             for part in self._parts:
                 await (self._write_frame(writer, part) if isinstance(part, Frame) else self._gather(writer, part))
-            await self._send(writer, bytes(self._gathered))
+            await self._send_gathered(writer)
         except OSError:
             raise
         except Exception as refusal:
@@ -97,8 +97,12 @@ class Body(Payload):
         """Small pieces go out together: each by itself is a packet."""
         self._gathered += piece
         if len(self._gathered) >= CHUNK:
-            await self._send(writer, bytes(self._gathered))
-            self._gathered.clear()
+            await self._send_gathered(writer)
+
+    async def _send_gathered(self, writer: AbstractStreamWriter) -> None:
+        chunk = bytes(self._gathered)
+        self._gathered.clear()
+        await self._send(writer, chunk)
 
     async def _send(self, writer: AbstractStreamWriter, chunk: bytes) -> None:
         await writer.write(chunk)
