@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from vidu_run.job import Job, Key
-from vidu_run.outcome import Outcome
-from vidu_run.record import Record, State
-from vidu_run.reply import Look
+from vidu_run.job import Key
+from vidu_run.record import State
 
 
 class Refused(Exception):
@@ -122,30 +119,3 @@ class Move:
     key: Key
     source: str
     target: str
-
-
-class Journal(Protocol):
-    """Every coroutine returns after its change is committed and synced, or raises StorageTrouble, ever after."""
-
-    async def intent(self, job: Job, marker: str, limits: Limits) -> Attempt:
-        """Write down that a POST is about to begin. Raises Busy, AlreadyLive or Fenced."""
-
-    async def settle(self, attempt: Attempt, outcome: Outcome) -> State:
-        """Record what a POST came to; recorded even when another run has taken over."""
-
-    async def note(self, record: Record, state: State, look: Look | None, error: str | None = None) -> None:
-        """Record what a look at a task showed."""
-
-    async def delivered(self, record: Record, file: Delivered) -> None: ...
-
-    async def plant(self, jobs: Sequence[Job]) -> None:
-        """The jobs of the present spec, so that planned ones show in `status`."""
-
-    def records(self, keys: Iterable[Key] | None = None) -> Iterator[Record]: ...
-
-    def record(self, key: Key) -> Record | None: ...
-
-    def sheets(self) -> list[Sheet]:
-        """The jobs of the present spec, in its order."""
-
-    def knows(self, task_id: str) -> bool: ...
