@@ -79,6 +79,15 @@ def a_done_job(clip: Path, folder: Path, name: str = "harbour-s1", **changes: An
     return a_job(name, "done", **{"file": video, "poster": poster, "bytes": 4200, "took": 93.5, **stills, **changes})
 
 
+def a_product(pairs: int, seeds: int) -> list[dict[str, Any]]:
+    """Jobs without any file, p0-s0 and on, that are told from one another by both axes."""
+    return [
+        a_job(f"p{pair}-s{seed}", key=f"{pair:032}{seed:032}", axes={"pair": f"p{pair}", "seed": str(seed)})
+        for pair in range(pairs)
+        for seed in range(seeds)
+    ]
+
+
 def a_sweep(clip: Path, folder: Path, pairs: tuple[str, ...] = ("harbour",), seeds: int = 3) -> list[dict[str, Any]]:
     return [
         a_done_job(
@@ -682,11 +691,7 @@ def test_a_long_command_can_be_read_to_its_end(opened: Open) -> None:
 
 @pytest.mark.parametrize("view", ["Grid", "List"])
 def test_of_twenty_thousand_jobs_only_those_near_the_window_are_built(opened: Open, view: str) -> None:
-    jobs = [
-        a_job(f"p{pair}-s{seed}", key=f"{pair:032}{seed:032}", axes={"pair": f"p{pair}", "seed": str(seed)})
-        for pair in range(1000)
-        for seed in range(20)
-    ]
+    jobs = a_product(pairs=1000, seeds=20)
     with opened(*jobs, options={"viewport": {"width": 1280, "height": 900}}) as seen:
         page = seen.page
         page.get_by_role("button", name=view, exact=True).click()
@@ -1095,11 +1100,7 @@ def test_a_rejected_clip_can_still_be_compared(opened: Open, clip: Path, tmp_pat
 
 
 def test_other_sizes_leave_the_reader_where_they_were(opened: Open) -> None:
-    jobs = [
-        a_job(f"p{pair}-s{seed}", key=f"{pair:032}{seed:032}", axes={"pair": f"p{pair}", "seed": str(seed)})
-        for pair in range(100)
-        for seed in range(3)
-    ]
+    jobs = a_product(pairs=100, seeds=3)
     with opened(*jobs, options={"viewport": {"width": 1280, "height": 900}}) as seen:
         page = seen.page
         clip_of(page, "p0-s0").hover()

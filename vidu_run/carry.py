@@ -26,13 +26,15 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
     `ready`: there is a video to fetch; `failed`; `submitted`: this run's patience is over, the next one asks again.
     """
     accepted = record.accepted_at or desk.started
-    deadline = max(accepted, desk.started) + desk.timing.deadline(record.off_peak)
+    begun = max(accepted, desk.started)
+    deadline = begun + desk.timing.deadline(record.off_peak)
     usual = desk.usual[kind_of(sheet.request)]
     ran: float | None = None
     troubles = 0
     pause = 0.0 if ask_first else usual.pause(desk.timing, time.time() - accepted)
     while True:
         pause = min(pause, max(desk.timing.poll_min, deadline - time.time()))
+        patience = deadline
         try:
             look = await desk.polls.look(record.task_id or "", _wants_watermark(sheet), pause)
             troubles, desk.gate.shut = 0, False
@@ -43,12 +45,11 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
                     usual.ended(ran, age)
                 return seen
             ran, pause, ask_first = age, usual.pause(desk.timing, age), False
-            overdue = time.time() > deadline
             why = f"no result within {desk.timing.deadline(record.off_peak):g} s"
         except Missing as error:
             why = f"{error} {record.task_id}; it is not bought again (`resolve … --abandon` gives it up)"
             pause = usual.pause(desk.timing, time.time() - accepted)
-            overdue = time.time() > min(deadline, max(accepted, desk.started) + desk.timing.settle)
+            patience = min(deadline, begun + desk.timing.settle)
         except KeyRefused as error:
             desk.stop.everything(Exit.ACCOUNT, str(error))
             raise Stopped from None
@@ -59,12 +60,10 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
                 desk.stop.everything(Exit.INCOMPLETE, not_before(time.time() + asked))
                 raise Stopped from None
             pause = max(asked, backoff(desk.timing, troubles, random.random()))
-            overdue = time.time() > deadline
         except ApiTrouble as error:
             why, troubles, desk.gate.shut = str(error), troubles + 1, True
             pause = backoff(desk.timing, troubles, random.random())
-            overdue = time.time() > deadline
-        if overdue:
+        if time.time() > patience:
             desk.gave_up(sheet.name, f"{why}; run again to look once more")
             return await desk.journal.note(record, State.SUBMITTED, None, why)
 

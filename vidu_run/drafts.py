@@ -16,7 +16,7 @@ from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.providers.pricing import effective
 from vidu_run.providers.rules import Effective
-from vidu_run.record import State
+from vidu_run.record import State, seed_of
 from vidu_run.spec.load import LOCAL, choose_provider
 from vidu_run.view import read
 
@@ -81,5 +81,5 @@ def _of(folder: Path, wanted: set[Key], way: str) -> Iterator[tuple[Key, Draft]]
         record = records[sheet.key]
         if record.state is State.DONE and record.file and record.sha256 and (folder / record.file).is_file():
             made = effective(rules, sheet.request)
-            seed = record.seed or sheet.request.get("seed") or None
+            seed = seed_of(record, sheet.request)
             yield sheet.key, Draft(sheet, made, f"{way}/{record.file}", record.sha256, seed)

@@ -17,7 +17,7 @@ from vidu_run.files import write_durably
 from vidu_run.job import Frame, Job, Key
 from vidu_run.picks import Picks
 from vidu_run.plan import meant
-from vidu_run.record import Record, State
+from vidu_run.record import Record, State, seed_of
 from vidu_run.spec.load import Film
 
 FOLDER = "films"
@@ -135,7 +135,7 @@ def _told(take: Take) -> dict[str, Any]:
         "name": take.job.name,
         "key": take.job.key,
         "model": request.get("model"),
-        "seed": record.seed if record.seed is not None else request.get("seed"),
+        "seed": seed_of(record, request),
         "file": record.file,
         "sha256": record.sha256,
         "chosen": take.why,

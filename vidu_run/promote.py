@@ -27,7 +27,7 @@ from vidu_run.plan import Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
 from vidu_run.providers.catalogue import read_schema, request_schema, validator
 from vidu_run.providers.pricing import prices
-from vidu_run.record import Record
+from vidu_run.record import Record, seed_of
 from vidu_run.spec.check import fold
 from vidu_run.spec.item import MAX_JOBS
 from vidu_run.spec.judge import MOST_SHRUNK
@@ -133,7 +133,7 @@ def _settings(spec: Path) -> dict[str, Any]:
 
 def _job(sheet: Sheet, name: str, record: Record | None, choice: Choice, known: Mapping[str, Any]) -> Written:
     """The draft's request with the seed that was used, else the one that was asked for."""
-    seed = (record.seed if record else None) or sheet.request.get("seed") or None
+    seed = seed_of(record, sheet.request)
     images = [source for source, _ in sheet.images]
     fields = plain({**sheet.request, "images": images, "seed": seed, **choice.changes})
     request = {field: value for field, value in fields.items() if field in known}

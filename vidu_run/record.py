@@ -79,6 +79,13 @@ class Record:
     elsewhere: bool = False
 
 
+def seed_of(record: Record | None, request: Mapping[str, Any]) -> int | None:
+    """The seed a clip was made with: the one the API told, else the one that was asked for. 0 asks for a random one,
+    which nobody knows.
+    """
+    return (record.seed if record else None) or request.get("seed") or None
+
+
 def ledger_record(line: Mapping[str, Any]) -> Record:
     """What a line of `results.jsonl` says: delivered, by an earlier state or into another copy of the folder."""
     return Record(

@@ -25,6 +25,7 @@ from vidu_run.price import Prices
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.providers.rules import Effective
 from vidu_run.record import Record, State
+from vidu_run.report import table
 from vidu_run.report.data import Seen, page_document, status
 from vidu_run.spec.load import LOCAL, choose_provider
 from vidu_run.view import known
@@ -32,7 +33,7 @@ from vidu_run.view import known
 Say = Callable[[str, str], None]
 """Tells the user a line in a colour."""
 
-PAGE, TABLE = "report.html", "results.csv"
+PAGE = "report.html"
 POSTERS = "posters"
 
 PROVIDER_NOTES = 3
@@ -119,7 +120,7 @@ async def write_all(journal: SqliteJournal, out: Path, picks: Picks, say: Say) -
     page.
     """
     shown = _shown(journal, out, picks)
-    if shown == journal.meta(SHOWN) and all((out / name).is_file() for name in (PAGE, TABLE, ledger.NAME)):
+    if shown == journal.meta(SHOWN) and all((out / name).is_file() for name in (PAGE, table.NAME, ledger.NAME)):
         return out / PAGE
     ledger.write(out, journal.meta("origin") or "", journal.all_sheets(), journal.records(), journal.ledger())
     held = hold(journal, out, picks, run_lives=False)
@@ -174,8 +175,6 @@ def write_page(held: Held) -> Path:
 
 def write_table(held: Held, say: Say) -> None:
     """`results.csv`. A spreadsheet that holds it open costs a line on the screen and nothing else."""
-    from vidu_run.report import table
-
     try:
         rows = table.table_rows(held.sheets, held.records, held.made, held.prices, held.picks, held.run_lives)
         table.write_table(rows, held.out / table.NAME)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from vidu_run.picks import Picks
 from vidu_run.plan import Action, Plan
 from vidu_run.record import Record, State
 from vidu_run.recover import Sought, reconcile
-from vidu_run.report.data import public_state
+from vidu_run.report.data import counts_of, public_state
 from vidu_run.session import Reach
 from vidu_run.state import present
 from vidu_run.stop import Stop, Stopped
@@ -248,12 +247,11 @@ async def ended(
         whole.append((int(Exit.NEEDS_WORD), f"{len(doubtful)} in doubt"))
         console.say(show.doubt_text(doubtful, records, setting.target), "magenta")
     reasons = (*whole, *single)
-    counted = Counter(states[key] for key in names)
     return Ended(
         code=exit_order([code for code, _ in reasons]),
         reasons=reasons,
         said=tuple(text for _, text in whole),
-        counts={state.value: counted[state] for state in State if counted[state]},
+        counts=counts_of(states[key].value for key in names),
         page=page,
         # Now: once this journal is closed, another look would leave its log beside it.
         status=view.status_of(journal, setting.out, run_lives=False) if wants_status else None,

@@ -51,18 +51,23 @@ def status(
     list, `charged` what the API said it took; null where it never says.
     """
     jobs = [job_line(sheet, records.get(sheet.key), run_lives) for sheet in sheets]
-    counts = Counter(job["state"] for job in jobs)
     charges = [record.charged for sheet in sheets if (record := records.get(sheet.key)) and record.charged is not None]
     return {
         "spec": spec,
         "provider": provider,
-        "counts": {state.value: counts[state.value] for state in State if counts[state.value]},
+        "counts": counts_of(job["state"] for job in jobs),
         "credits": {
             "estimated": sum(sheet.credits or 0 for sheet in sheets),
             "charged": sum(charges) if charges else None,
         },
         "jobs": jobs,
     }
+
+
+def counts_of(states: Iterable[str]) -> dict[str, int]:
+    """How many there are of each state that occurs, in the order of a job's life."""
+    counted = Counter(states)
+    return {state.value: counted[state.value] for state in State if counted[state.value]}
 
 
 def plan_document(plan: Plan, usd: float, seconds: float | None, off_peak: int | None) -> dict[str, Any]:

@@ -26,9 +26,10 @@ function keepFocus(event) {
   if (document.activeElement.matches("select, input, textarea")) document.activeElement.blur();
 }
 
-const SMALL = 240;
-
 const icon = (name) => el("span", { class: `icon ${name}`, "aria-hidden": "true" });
+
+/* Pixels across, as `report/poster.py` makes the smaller of two pictures. */
+const SMALL = 240;
 
 /* A picture of the page has a smaller one, for where it is shown small: the browser keeps about a thousand decoded ones.
    Where there is none the picture itself is tried. None is lazy: only those near the window are made, and Chromium
