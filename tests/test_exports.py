@@ -227,7 +227,11 @@ def test_a_table_that_cannot_be_written_costs_a_line_and_nothing_else(folder: Fo
     assert done.counts() == {"done": 1}
     assert "results.csv: cannot be written" in done.err
     assert (folder.path / "out/jobs/report.html").is_file()
+    assert "results.csv: cannot be written" in folder.buy(server).err
     assert folder("report", "jobs.yaml").code == 0
+    blocked.rmdir()
+    assert folder.buy(server).code == 0
+    assert "job-1" in blocked.read_text()
     assert [path.name for path in blocked.parent.glob(".*.new")] == []
 
 

@@ -381,6 +381,18 @@ def test_a_join_that_is_killed_leaves_the_older_film_and_can_be_done_again(tmp_p
     assert not part.exists()
 
 
+def test_an_account_of_the_older_film_goes_with_it_and_stays_with_it(tmp_path: Path) -> None:
+    clip, film, sidecar = reel(tmp_path / "clip.mp4", pan(1, 3)), tmp_path / "film.mp4", tmp_path / "film.json"
+    film.write_bytes(OLD)
+    sidecar.write_text("{}")
+    with pytest.raises(FilmTrouble):
+        join([Segment(clip, ""), Segment(tmp_path / "none.mp4", "")], film, {}, sidecar=sidecar)
+    assert (film.read_bytes(), sidecar.read_text()) == (OLD, "{}")
+    join([Segment(clip, "")], film, {}, sidecar=sidecar)
+    assert len(shown(film)) == 3
+    assert not sidecar.exists()
+
+
 def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
     clip = reel(tmp_path / "clip.mp4", pan(1, 3))
     (tmp_path / "file").write_bytes(b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -439,6 +440,9 @@ def test_what_is_shown_already_is_not_written_again_until_a_job_a_pick_or_the_pa
 
     written[0].unlink()
     assert folder.buy(server).code == 0
+    shutil.rmtree(folder.path / "out/jobs/posters")
+    assert folder.buy(server).code == 0
+    assert any((folder.path / "out/jobs/posters").glob("*.webp"))
     folder.sweep(3)
     assert folder.buy(server).code == 0
     assert "job-3" in written[0].read_text()

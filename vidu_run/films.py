@@ -110,7 +110,7 @@ def make(edit: Edit, out: Path, spec: str, provider: str) -> Made:
     except ImportError as error:
         raise UsageTrouble(f"films need {error.name or 'more libraries'}: pip install 'vidu-run[local]'") from None
     clips = [Segment(out / (take.record.file or ""), take.job.name) for take in edit.takes]
-    joined = join(clips, target, _tags(edit, spec, provider), edit.film.audio)
+    joined = join(clips, target, _tags(edit, spec, provider), edit.film.audio, sidecar)
     document = {
         "name": edit.film.name,
         "spec": spec,

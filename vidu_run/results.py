@@ -120,13 +120,12 @@ async def write_all(journal: SqliteJournal, out: Path, picks: Picks, say: Say) -
     page.
     """
     shown = _shown(journal, out, picks)
-    if shown == journal.meta(SHOWN) and all((out / name).is_file() for name in (PAGE, table.NAME, ledger.NAME)):
+    if shown == journal.meta(SHOWN) and all((out / name).exists() for name in (PAGE, POSTERS, table.NAME, ledger.NAME)):
         return out / PAGE
     ledger.write(out, journal.meta("origin") or "", journal.all_sheets(), journal.records(), journal.ledger())
     held = hold(journal, out, picks, run_lives=False)
     page = write_page(held)
-    write_table(held, say)
-    if not held.drafts:
+    if write_table(held, say) and not held.drafts:
         # A journal that fails only now has been told of already, or nothing was lost with it.
         with suppress(StorageTrouble):
             await journal.remember({SHOWN: shown})
@@ -173,13 +172,15 @@ def write_page(held: Held) -> Path:
     return held.out / PAGE
 
 
-def write_table(held: Held, say: Say) -> None:
-    """`results.csv`. A spreadsheet that holds it open costs a line on the screen and nothing else."""
+def write_table(held: Held, say: Say) -> bool:
+    """`results.csv`; False where a spreadsheet holds it open, which costs a line on the screen and nothing else."""
     try:
         rows = table.table_rows(held.sheets, held.records, held.made, held.prices, held.picks, held.run_lives)
         table.write_table(rows, held.out / table.NAME)
     except StorageTrouble as trouble:
         say(f"{trouble}. Is it open in a spreadsheet? `vidu-run report` writes it anew.", "yellow")
+        return False
+    return True
 
 
 def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:

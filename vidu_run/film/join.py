@@ -61,8 +61,15 @@ class Joined:
     chapters: bool
 
 
-def join(segments: Sequence[Segment], target: Path, tags: Mapping[str, str], keep_audio: bool = True) -> Joined:
-    """Write the film; an older one stays until the new one is whole.
+def join(
+    segments: Sequence[Segment],
+    target: Path,
+    tags: Mapping[str, str],
+    keep_audio: bool = True,
+    sidecar: Path | None = None,
+) -> Joined:
+    """Write the film; an older one stays until the new one is whole. A `sidecar` that tells of the older one goes
+    before the new one takes its name: a film never stands beside an account of another.
 
     `tags` are names and texts for the file's metadata. Raises FilmTrouble for a clip that is missing, damaged or has no
     pictures, before anything is written where that can be seen without decoding it all; StorageTrouble where the film
@@ -72,7 +79,7 @@ def join(segments: Sequence[Segment], target: Path, tags: Mapping[str, str], kee
         raise FilmTrouble(f"{target}: a film needs at least one clip")
     edit = cut([survey(segment.file, segment.title) for segment in segments])
     sound = _Sound.of(edit, keep_audio)
-    with _whole_or_not(target) as part:
+    with _whole_or_not(target, sidecar) as part:
         chapters = _write(part, edit, sound, tags)
     way: Way = "remuxed" if edit.why is None else "encoded"
     return Joined(edit.frames, edit.seconds, way, edit.why, edit.hidden, sound.audio, sound.why, chapters)
@@ -165,7 +172,7 @@ def _short(title: str) -> str:
 
 
 @contextmanager
-def _whole_or_not(target: Path) -> Iterator[Path]:
+def _whole_or_not(target: Path, sidecar: Path | None) -> Iterator[Path]:
     """A name beside the target to write to; what is there at the end is looked over, synced and given its name."""
     part = target.with_name(f"{target.name}.part")
     with ExitStack() as stack:
@@ -176,6 +183,9 @@ def _whole_or_not(target: Path) -> Iterator[Path]:
             with part.open("rb") as file:
                 verify(file, os.fstat(file.fileno()).st_size)
                 os.fsync(file.fileno())
+            if sidecar:
+                sidecar.unlink(missing_ok=True)
+                sync(target.parent)
             part.replace(target)
             sync(target.parent)
         except (OSError, av.FFmpegError, NotAVideo) as error:
