@@ -44,7 +44,8 @@ const link = (target) => el("a", { href: target.href, target: "_blank", rel: "no
 
 const word = (state) => state.replaceAll("_", " ");
 
-const { format } = new Intl.NumberFormat("en");
+/* Whole numbers, in groups of three. */
+const format = (number) => String(number).replace(/\B(?=(?:\d{3})+$)/g, ",");
 
 const count = (number, noun, plural = `${noun}s`) => `${format(number)} ${number === 1 ? noun : plural}`;
 
