@@ -24,9 +24,10 @@ from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Limits, Sheet
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.names import meant, selected
 from vidu_run.outlook import Kind, Outlook, kind_of, outlook
 from vidu_run.pace import Timing
-from vidu_run.plan import Action, Found, Plan, Wish, make_plan, meant, selected
+from vidu_run.plan import Action, Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.record import Record, State, ledger_record

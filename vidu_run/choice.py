@@ -15,8 +15,8 @@ from typing import Any
 from vidu_run.errors import UsageTrouble
 from vidu_run.journal.port import Sheet
 from vidu_run.key import plain_value
+from vidu_run.names import meant
 from vidu_run.picks import Pick, parse_picks, picks_file, read_picks
-from vidu_run.plan import meant
 from vidu_run.providers.catalogue import validator
 from vidu_run.spec.read import MOST_BYTES, json_scalar
 from vidu_run.spec.words import describe, shown

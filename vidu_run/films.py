@@ -15,8 +15,8 @@ from vidu_run import __version__
 from vidu_run.errors import UsageTrouble
 from vidu_run.files import write_durably
 from vidu_run.job import Frame, Job, Key
+from vidu_run.names import meant
 from vidu_run.picks import Picks
-from vidu_run.plan import meant
 from vidu_run.record import Record, State, seed_of
 from vidu_run.spec.load import Film
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from fnmatch import fnmatchcase
 
 from vidu_run.difference import Before, before, difference
 from vidu_run.job import Job, Key
+from vidu_run.names import selected
 from vidu_run.record import Record, State
 
 
@@ -82,17 +82,6 @@ class Plan:
             if spent > credits:
                 return count
         return len(self.to_buy)
-
-
-def meant(pattern: str, names: Iterable[str]) -> set[str]:
-    """The names a word of the user's means: the one it spells, else those it matches as a glob."""
-    known = set(names)
-    return {pattern} if pattern in known else {name for name in known if fnmatchcase(name, pattern)}
-
-
-def selected(jobs: Sequence[Job], only: str | None) -> list[Job]:
-    chosen = meant(only, (job.name for job in jobs)) if only is not None else None
-    return [job for job in jobs if chosen is None or job.name in chosen]
 
 
 def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:

@@ -12,8 +12,8 @@ from vidu_run.files import spec_stem
 from vidu_run.frames import inside, small_text
 from vidu_run.job import Job, Key
 from vidu_run.key import plain
+from vidu_run.names import meant
 from vidu_run.pace import Timing
-from vidu_run.plan import meant
 from vidu_run.providers.catalogue import local_like, provider, read_schema
 from vidu_run.providers.rules import Provider
 from vidu_run.spec.check import MOST_ALIKE, check_structure, fold
