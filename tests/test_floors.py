@@ -18,7 +18,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     ),
     ("things", ["job", "outcome", "files", "lock", "meter", "screen", "local.manner", "slots"]),
     ("pure", ["key", "record", "names", "spec.template", "spec.axes", "spec.words"]),
-    ("changes", ["difference"]),
+    ("changes", ["difference", "graph"]),
     ("plans", ["plan", "compare", "caution", "journal.port"]),
     (
         "edges",
@@ -111,6 +111,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "local.openapi",
             "local.server",
             "folder",
+            "relay",
             "polls",
         ],
     ),

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.names import meant, selected
 from vidu_run.outlook import Kind, Outlook, kind_of, outlook
 from vidu_run.pace import Timing
+from vidu_run.picks import picks_file, read_picks
 from vidu_run.plan import Action, Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
 from vidu_run.providers.pricing import effective, prices
@@ -98,16 +100,22 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
             stop = Stop()
             async with Reach(service, out, spec.timing) as reach:
                 with signals(stop, console.say):
-                    await recover(spec.jobs, setting, reach, journal, stop, console)
+                    spec = await _recovered(spec, setting, reach, journal, stop, console)
                 plan = make_plan(spec.jobs, _found(spec, journal, out, {}), wish.plan)
+                _check_extra(plan)
                 console.problems(
                     [*_nobody(spec, wish.plan), *_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)]
                 )
                 go = _confirmed(plan, spec, out, wish, console)
                 await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
                 with signals(stop, console.say):
-                    incomplete = await act(plan, setting, reach, journal, stop, console) if go else ["nothing was sent"]
+                    incomplete = ["nothing was sent"]
+                    if go:
+                        incomplete = await act(plan, setting, reach, journal, stop, console, spec.jobs)
                     incomplete += await _late(setting, reach, journal, stop, console)
+            if spec.continues:
+                spec = _known(spec, journal)
+                plan = plan.now(make_plan(spec.jobs, _found(spec, journal, out, {}), Wish()))
             await _join(spec, journal, out, console)
             return await ended(plan, setting, journal, stop, incomplete, console, wish.wants_status)
         finally:
@@ -121,7 +129,7 @@ def film(path: Path, where: Where, settings: Mapping[str, Any]) -> list[tuple[Ed
         raise UsageTrouble(f"{path}: it names no films; write `films: [{{name: all, jobs: '*'}}]`")
     out = where.folder(spec)
     with view.read(out) as journal:
-        wanted = _edits(spec, journal, out)
+        wanted = _edits(_known(spec, journal), journal, out)
     return [(edit, None if edit.missing else make(edit, out, spec.path.name, spec.provider.name)) for edit in wanted]
 
 
@@ -196,8 +204,10 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     found = Found(records, present(out, records.values()), sum(line.get("credits") or 0 for line in lines))
     past: dict[Kind, list[float]] = {}
     founded = False
+    spec = _with_keys(spec, records)
     if (out / state_file.NAME).exists():
         with view.read(out) as journal:
+            spec = _known(spec, journal, records)
             found = _found(spec, journal, out, records)
             past = _past(spec, journal)
             founded = journal.meta("founded") is not None
@@ -226,7 +236,7 @@ def _nobody(spec: Spec, wish: Wish) -> list[Problem]:
 
 
 def _unmeant(plan: Plan, spec: Spec, most_places: int) -> list[Problem]:
-    return spec.warnings({step.job.key for step in plan.to_buy}, most_places)
+    return spec.warnings({step.job.name for step in plan.to_buy}, most_places)
 
 
 def _changed(plan: Plan, out: Path) -> list[Problem]:
@@ -326,13 +336,58 @@ async def _opened(spec: Spec, service: Service, out: Path, opening: Opening) -> 
     identity = Identity(spec.path.name, spec.provider.name, service.origin)
     journal = await open_state(out, spec.path, identity, spec.jobs, _beside(spec, out), opening)
     try:
-        await journal.plant(spec.jobs)
         await journal.remember(_facts(spec))
-        await arrange(journal, out)
+        await _plant(_known(spec, journal), journal, out)
     except BaseException:
         journal.close()
         raise
     return journal
+
+
+async def _plant(spec: Spec, journal: SqliteJournal, out: Path) -> Spec:
+    await journal.plant(spec.jobs)
+    await arrange(journal, out)
+    return spec
+
+
+def _known(spec: Spec, journal: ReadJournal, ledger: Mapping[Key, Record] | None = None) -> Spec:
+    """The spec with the keys its jobs have by now."""
+    if not spec.continues:
+        return spec
+    return _with_keys(spec, {**(ledger or {}), **{record.key: record for record in journal.records()}})
+
+
+def _with_keys(spec: Spec, records: Mapping[Key, Record]) -> Spec:
+    """Raises SpecTrouble where a pick is waited for and the picks beside the spec cannot be understood."""
+    file = picks_file(spec.path)
+    picks = read_picks(file) if spec.picks and file.is_file() else {}
+    return spec.known(records, {key: pick.stars for key, pick in picks.items() if pick.stars})
+
+
+async def _recovered(
+    spec: Spec, setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console
+) -> Spec:
+    """Look for what was bought and is not known here. What is found tells the keys of jobs that continue it, and so
+    more to look for.
+    """
+    while True:
+        spec = _known(spec, journal)
+        searched = [job.key for job in spec.jobs if all(image.task for image in job.continued)]
+        await recover([job for job in spec.jobs if job.key in set(searched)], setting, reach, journal, stop, console)
+        now = _known(spec, journal)
+        if now.jobs == spec.jobs or stop.reasons:
+            return now
+        spec = await _plant(now, journal, setting.out)
+
+
+def _check_extra(plan: Plan) -> None:
+    """Raise UsageTrouble before anything is bought whose continuation could not be made."""
+    continuing = [step.job.name for step in plan.to_buy if step.job.continued]
+    if continuing and find_spec("av") is None:
+        raise UsageTrouble(
+            f"{continuing[0]} continues another clip, and taking a frame needs av: pip install 'vidu-run[local]'. "
+            "Nothing was sent."
+        )
 
 
 def _beside(spec: Spec, out: Path) -> list[Path]:

@@ -68,7 +68,7 @@ class Batch:
         """One job after another, each as soon as it has a slot."""
         for number, job in enumerate(jobs):
             try:
-                sent = await self._to_send(job)
+                job, sent = await self._ready(job)
                 slot = await self._desk.slots_of(job.off_peak).take(self._desk.stop)
             except BadFrame as error:
                 self._desk.gave_up(job.name, str(error))
@@ -168,8 +168,11 @@ class Batch:
         await self._bring(ended)
 
     async def _bring(self, record: Record) -> None:
-        if record.state in (State.READY, State.DONE):
-            await deliver(self._sheets[record.key], record, self._desk)
+        sheet = self._sheets[record.key]
+        if record.state in (State.READY, State.DONE) and await deliver(sheet, record, self._desk):
+            waited = self._desk.relay.after(sheet.name)
+            for off_peak in (False, True):
+                self._start(self._feed([job for job in waited if job.off_peak is off_peak]))
 
     def _learn(self, job: Job, stage: str, state: State, why: str | None) -> None:
         """What this ending says about the jobs to come."""
@@ -186,18 +189,25 @@ class Batch:
         if asked and used not in (None, asked):
             self._desk.once("the API used other seeds than the spec asks for; the records say which")
 
-    async def _to_send(self, job: Job) -> Job:
+    async def _ready(self, job: Job) -> tuple[Job, Job]:
+        """The job under its own key, and as it goes out. Raises BadFrame."""
+        known, sent = await self._desk.relay.ready(job)
+        if known is not job:
+            self._sheets[known.key] = self._desk.journal.sheet(known.key)
+        return known, await self._to_send(known, sent)
+
+    async def _to_send(self, job: Job, sent: Job) -> Job:
         """The job with its frames in the store. A sweep asks for the same few again and again; whoever sends one reads
         and hashes it anyway.
         """
         frames = {image.sha256 for image in job.images if isinstance(image, Frame)}
         if self._desk.shrink_to is None and frames <= self._stored:
-            return job
-        sent = await asyncio.to_thread(self._with_frames, job)
+            return sent
+        sent = await asyncio.to_thread(self._with_frames, job, sent)
         self._stored |= frames
         return sent
 
-    def _with_frames(self, job: Job) -> Job:
+    def _with_frames(self, job: Job, sent: Job) -> Job:
         """The job with its frames in the store, made lighter where that was asked for and is needed."""
         for image in job.images:
             if isinstance(image, Frame) and self._desk.source is not None:
@@ -205,7 +215,7 @@ class Batch:
                     keep(image, inside(self._desk.source, image.source), self._desk.store)
                 except BadFrame as error:
                     raise BadFrame(f"{image.source} {error}") from None
-        return job if self._desk.shrink_to is None else lightened(job, self._desk.store, self._desk.shrink_to)
+        return sent if self._desk.shrink_to is None else lightened(sent, self._desk.store, self._desk.shrink_to)
 
 
 def _task(outcome: Outcome) -> str:

@@ -84,8 +84,10 @@ async def _seen(sheet: Sheet, record: Record, look: Look, desk: Desk) -> Record:
     return record
 
 
-async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
-    """Download, verify, name, record. Gives up for this run after some tries; what is paid for stays fetchable."""
+async def deliver(sheet: Sheet, record: Record, desk: Desk) -> bool:
+    """Download, verify, name, record; whether the video is here. Gives up for this run after some tries; what is paid
+    for stays fetchable.
+    """
     file = shelf_name(sheet)
     part = desk.out / f"{file}.part"
     make_folder(part.parent)
@@ -97,7 +99,7 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
         try:
             link = link or await _fresh_link(sheet, record, desk)
             if link is None:
-                return
+                return False
             fetched = await desk.downloads.fetch(link, part, lambda got: place(desk.out, part, file, got.sha256))
         except (DownloadFailed, ApiTrouble) as error:
             # A link ages, and the local API has another port in every run: the next try asks for a fresh one.
@@ -106,9 +108,10 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> None:
             continue
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
         desk.tell(sheet.name, State.DONE, file)
-        return
+        return True
     await desk.journal.note(record, State.READY, None, why)
     desk.gave_up(sheet.name, f"the video could not be fetched ({why}); run again, it stays paid for")
+    return False
 
 
 async def _fresh_link(sheet: Sheet, record: Record, desk: Desk) -> str | None:

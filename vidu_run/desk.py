@@ -15,6 +15,7 @@ from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing, Usual
 from vidu_run.polls import Polls
+from vidu_run.relay import Relay
 from vidu_run.slots import Slots
 from vidu_run.stop import Gate, Stop
 from vidu_run.tally import Kind
@@ -37,6 +38,7 @@ class Desk:
     limits: Limits
     tell: Callable[[str, str, str], None]
     stop: Stop
+    relay: Relay
     waits: bool = True
     shrink_to: int | None = None
     started: float = field(default_factory=time.time)

@@ -55,7 +55,30 @@ class Link:
     source: str
 
 
-Image = Frame | Link
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """A frame of a clip that another job of the spec makes: where that one really ended, or began.
+
+    `of` is as the spec wrote it, a job's name; with `picked` the names among which the user's pick chooses. `position`
+    is `first`, `last` or seconds from the clip's beginning. What is known of the other job: its name (None while
+    nothing is picked), its key, and the task that makes its clip (None while there is none).
+    """
+
+    of: str
+    position: str | int | float
+    picked: bool = False
+    job: str | None = None
+    key: Key | None = None
+    task: str | None = None
+
+    @property
+    def source(self) -> str:
+        """What it is called where a frame's path or link would stand."""
+        which = f"{self.position} frame" if isinstance(self.position, str) else f"frame at {self.position:g} s"
+        return f"{which} of {self.job or f'your pick of {self.of}' if self.picked else self.of}"
+
+
+Image = Frame | Link | Continued
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +87,8 @@ class Job:
 
     `axes` maps each axis to the label of this job's value, in the order written. `credits` is the estimate from the
     price list; None where no price is known. `draft` is the key of the job it was promoted from; it decides nothing.
+    A job that continues a clip has its own key once the task of that clip is known; until then one that nothing is
+    bought under.
     """
 
     name: str
@@ -78,6 +103,10 @@ class Job:
     @property
     def off_peak(self) -> bool:
         return self.request.get("off_peak") is True
+
+    @property
+    def continued(self) -> tuple[Continued, ...]:
+        return tuple(image for image in self.images if isinstance(image, Continued))
 
     @property
     def file(self) -> str:

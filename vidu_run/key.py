@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vidu_run.job import Frame, Image, Key, Request
+from vidu_run.job import Continued, Frame, Image, Key, Request
 
 MARKER = re.compile(r"(?P<marker>vr1\.[0-9a-f]{24}\.[0-9a-f]{16})(\||$)")
 
@@ -20,7 +20,8 @@ NOT_PIXELS = frozenset({"payload", "callback_url", "off_peak"})
 
 
 def key_of(provider: str, request: Request, images: Sequence[Image]) -> Key:
-    """sha256 over canonical JSON of {provider, request}: local frames by the sha256 of their bytes, links as written.
+    """sha256 over canonical JSON of {provider, request}: local frames by the sha256 of their bytes, links as written,
+    frames of another job's clip by the task that made it and the position.
 
     The API's defaults are never filled in: a request that leaves the duration out and one that names the default are
     two jobs, because the API may change what it fills in.
@@ -42,8 +43,22 @@ def fragment(name: str, value: Any) -> str:
 
 
 def images_fragment(images: Sequence[Image]) -> str:
-    known = [{"sha256": image.sha256} if isinstance(image, Frame) else {"url": image.source} for image in images]
-    return fragment("images", known)
+    return fragment("images", [_known_by(image) for image in images])
+
+
+def _known_by(image: Image) -> dict[str, Any]:
+    if isinstance(image, Frame):
+        return {"sha256": image.sha256}
+    if isinstance(image, Continued):
+        return {"frame": image.position, **_clip(image)}
+    return {"url": image.source}
+
+
+def _clip(image: Continued) -> dict[str, str]:
+    """Without a task nothing can be bought: then the key only tells the jobs of a spec apart."""
+    if image.task is not None:
+        return {"task": image.task}
+    return {"pick": image.of} if image.picked else {"job": image.key or image.of}
 
 
 def plain(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What a run would do with every job, and what it would cost: pure data, acted on by others."""
+"""What a run would do with every job, and what it would cost: pure data, acted on by others.
+
+Jobs that continue the clips of others are held against these: what can be made in this run comes after them.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,46 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vidu_run.difference import Before, before, difference
-from vidu_run.job import Job, Key
+from vidu_run.graph import Leaning, in_order
+from vidu_run.job import Continued, Job, Key
 from vidu_run.names import selected
 from vidu_run.record import Record, State
 
 
 class Action(StrEnum):
+    """`after`: bought in this run, when the clip it continues is there; `held`: that clip will not be there; `pick`:
+    nobody has said which clip that is.
+    """
+
     SUBMIT = "submit"
+    AFTER = "after"
     WAIT = "wait"
     FETCH = "fetch"
     SKIP = "skip"
+    HELD = "held"
+    PICK = "pick"
     ASK = "needs your word"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One job, what is to be done with it, and why. `credits` is what the step adds; None where no price is known."""
+    """One job, what is to be done with it, and why. `credits` is what the step adds; None where no price is known.
+    `after` names the job whose clip it waits for; `lost`: that clip will never be, as things are.
+    """
 
     job: Job
     action: Action
     reason: str
     credits: int | None = 0
+    after: str | None = None
+    lost: bool = False
+
+    @property
+    def word(self) -> str:
+        """What the user reads."""
+        if self.action is Action.PICK:
+            return Action.ASK.value
+        return f"after {self.after}" if self.after is not None else self.action.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +86,25 @@ class Plan:
 
     @property
     def to_buy(self) -> list[Step]:
-        return self.of(Action.SUBMIT)
+        return self.of(Action.SUBMIT, Action.AFTER)
 
     @property
     def credits(self) -> int:
         return sum(step.credits or 0 for step in self.to_buy)
 
     @property
+    def held_credits(self) -> int:
+        """What the jobs would cost that wait for more than this run can do."""
+        return sum(step.job.credits or 0 for step in self.of(Action.HELD, Action.PICK))
+
+    @property
     def unpriced(self) -> list[Step]:
         return [step for step in self.to_buy if step.credits is None]
+
+    def now(self, later: Plan) -> Plan:
+        """The same jobs, each with the step that a later plan of the whole spec says."""
+        steps = {step.job.name: step for step in later.steps}
+        return Plan(tuple(steps[step.job.name] for step in self.steps), later.committed)
 
     def affordable(self, credits: int) -> int:
         """How many of the submits, in order, stay within `credits`."""
@@ -87,16 +119,68 @@ class Plan:
 def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
     """One step a job, in the order of the spec; `wish.limit` bounds the submits, the jobs behind it drop out."""
     steps: list[Step] = []
-    submits = 0
     for job in selected(jobs, wish.only):
         record = found.records.get(job.key)
-        step = _new(job, found) if record is None else _step(job, record, job.key in found.present, wish)
-        if step.action is Action.SUBMIT:
-            submits += 1
-            if wish.limit is not None and submits > wish.limit:
-                continue
-        steps.append(step)
+        steps.append(_new(job, found) if record is None else _step(job, record, job.key in found.present, wish))
+    ahead = steps
+    if any(step.action is Action.SUBMIT and step.job.continued for step in steps):
+        ahead = _after(steps, in_order(jobs, Leaning(job.name for job in jobs)), found)
+        steps = _in_their_order(ahead, steps)
+    if wish.limit is not None:
+        dropped = {step.job.name for step in _to_buy(ahead)[wish.limit :]}
+        steps = [step for step in steps if step.job.name not in dropped]
     return Plan(tuple(steps), found.committed)
+
+
+def _to_buy(steps: Sequence[Step]) -> list[Step]:
+    """What can go now stands before what waits for it."""
+    return [step for action in (Action.SUBMIT, Action.AFTER) for step in steps if step.action is action]
+
+
+def _in_their_order(steps: Sequence[Step], like: Sequence[Step]) -> list[Step]:
+    named = {step.job.name: step for step in steps}
+    return [named[step.job.name] for step in like]
+
+
+def _after(steps: Sequence[Step], jobs: Sequence[Job], found: Found) -> list[Step]:
+    """The steps in the order of the graph; of the jobs to be bought, those that continue a clip wait for it."""
+    made = {step.job.name: step for step in steps}
+    now: dict[str, Step] = {}
+    for job in jobs:
+        if job.name not in made:
+            continue
+        step = made[job.name]
+        for image in job.continued if step.action is Action.SUBMIT else ():
+            waits = _waits(made[job.name], image, now, found)
+            if waits is not None and step.action in (Action.SUBMIT, Action.AFTER):
+                step = waits
+        now[job.name] = step
+    return list(now.values())
+
+
+def _waits(step: Step, image: Continued, now: Mapping[str, Step], found: Found) -> Step | None:
+    """What the step becomes for this frame's sake; None where its clip is here."""
+    if image.job is None or image.key is None:
+        return Step(step.job, Action.PICK, f"waits for your pick of {image.of}")
+    record, upstream = found.records.get(image.key), now.get(image.job)
+    if record is not None and record.state is State.DONE and image.key in found.present:
+        return None
+    if upstream is None:
+        return _held(step.job, image, f"{image.job} is not part of this run")
+    match upstream.action:
+        case Action.SUBMIT | Action.AFTER | Action.WAIT | Action.FETCH:
+            return Step(step.job, Action.AFTER, f"continues the {image.source}", step.credits, image.job)
+        case Action.SKIP:
+            return _held(step.job, image, f"{image.job}: {upstream.reason}", lost=True)
+        case Action.PICK:
+            return _held(step.job, image, f"{image.job} {upstream.reason}")
+        case Action.ASK:
+            return _held(step.job, image, f"{image.job} needs your word")
+    return _held(step.job, image, upstream.reason, lost=upstream.lost)
+
+
+def _held(job: Job, image: Continued, why: str, lost: bool = False) -> Step:
+    return Step(job, Action.HELD, why, 0, image.job, lost)
 
 
 def _new(job: Job, found: Found) -> Step:

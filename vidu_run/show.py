@@ -12,7 +12,7 @@ from typing import Any
 from vidu_run.compare import Change, Comparison
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
-from vidu_run.plan import Action, Plan
+from vidu_run.plan import Action, Plan, Step
 from vidu_run.price import Prices
 from vidu_run.providers.rules import Provider
 from vidu_run.record import Record
@@ -43,6 +43,9 @@ def plan_summary(plan: Plan, prices: Prices, rehearses: bool) -> str:
         Action.WAIT: "waiting at the API",
         Action.FETCH: "to fetch",
         Action.ASK: "in doubt",
+        Action.AFTER: "after others",
+        Action.PICK: "waiting for your pick",
+        Action.HELD: "held by others",
     }
     parts = [f"{counts[action]} {word}" for action, word in words.items() if counts[action]]
     skipped = Counter(step.reason.split(":")[0] for step in plan.of(Action.SKIP))
@@ -51,6 +54,8 @@ def plan_summary(plan: Plan, prices: Prices, rehearses: bool) -> str:
     price = f"{credits_text(plan.credits, prices)}{unknown}"
     price = f"free · bought it would cost {price}" if rehearses else price
     cost = f" · {price}" if plan.to_buy else ""
+    if plan.held_credits:
+        cost += f" · {credits_text(plan.held_credits, prices)} more behind what waits"
     return f"{len(plan.steps)} job{'' if len(plan.steps) == 1 else 's'}: {', '.join(parts) or 'none'}{cost}"
 
 
@@ -64,11 +69,9 @@ def estimate_note(plan: Plan, prices: Prices, provider: Provider) -> list[str]:
 def plan_table(plan: Plan) -> list[str]:
     """A row a job: step, name, credits, reason; cut after some rows."""
     shown = plan.steps[:MOST_SHOWN]
+    first = max([16, *(len(step.word) for step in shown)])
     width = max((len(step.job.name) for step in shown), default=4)
-    rows = [
-        f"{step.action.value:<16} {step.job.name:<{width}}  {_price(step.credits, step.action):>8}  {step.reason}"
-        for step in shown
-    ]
+    rows = [f"{step.word:<{first}} {step.job.name:<{width}}  {_price(step):>8}  {step.reason}" for step in shown]
     more = len(plan.steps) - len(shown)
     return [*rows, *([f"… and {more:,} more"] if more else [])]
 
@@ -89,7 +92,7 @@ def time_text(seconds: float, clip_seconds: float) -> str:
 
 
 def plan_markdown(plan: Plan, prices: Prices, rehearses: bool) -> str:
-    rows = [(step.action.value, step.job.name, _price(step.credits, step.action), step.reason) for step in plan.steps]
+    rows = [(step.word, step.job.name, _price(step), step.reason) for step in plan.steps]
     return _markdown(plan_summary(plan, prices, rehearses), ("step", "job", "credits", "reason"), rows)
 
 
@@ -119,7 +122,7 @@ def comparison_markdown(found: Comparison, prices: Prices) -> str:
 
 
 def _change_price(change: Change) -> str:
-    return "" if change.what == "gone" else _price(change.job.credits, Action.SUBMIT)
+    return "" if change.what == "gone" else _credits(change.job.credits)
 
 
 def _markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -137,10 +140,21 @@ def _cell(text: str) -> str:
     return "".join(f"\\{char}" if char in "\\|`*_<>[]@#" else char for char in text.replace("\n", " "))
 
 
-def _price(credits: int | None, action: Action) -> str:
-    if action is not Action.SUBMIT:
-        return ""
+def _price(step: Step) -> str:
+    """Of what is to be bought now, and in brackets of what waits for more."""
+    if step.action in (Action.HELD, Action.PICK):
+        return f"({_credits(step.job.credits)})"
+    return _credits(step.credits) if step.action in (Action.SUBMIT, Action.AFTER) else ""
+
+
+def _credits(credits: int | None) -> str:
     return "?" if credits is None else f"{credits:,}"
+
+
+def picks_wanted(steps: Sequence[Step]) -> list[str]:
+    """What the user has to choose before the jobs that continue it can be made."""
+    wanted = dict.fromkeys(image.of for step in steps for image in step.job.continued if image.job is None)
+    return [f"waits for your pick of {of}: give stars on the page, export the picks, run again" for of in wanted]
 
 
 def doubt_text(sheets: Sequence[Sheet], records: Mapping[Key, Record], target: str) -> str:

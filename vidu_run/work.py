@@ -20,7 +20,7 @@ from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.picks import Picks
-from vidu_run.plan import Action, Plan
+from vidu_run.plan import Action, Plan, Step
 from vidu_run.record import Record, State
 from vidu_run.recover import Sought, reconcile
 from vidu_run.report.data import counts_of, public_state
@@ -35,11 +35,16 @@ if TYPE_CHECKING:
 
 SHOWN = {
     Action.SUBMIT: State.PLANNED,
+    Action.AFTER: State.PLANNED,
+    Action.HELD: State.PLANNED,
+    Action.PICK: State.PLANNED,
     Action.WAIT: State.SUBMITTED,
     Action.FETCH: State.READY,
     Action.ASK: State.IN_DOUBT,
 }
 """As what a job is counted on the screen before its step was taken; one that is skipped, as what it is."""
+
+BOUGHT = (Action.SUBMIT, Action.AFTER)
 
 TICK = 0.5
 """Seconds between two looks at the clock for the screen."""
@@ -115,9 +120,16 @@ def seekers(jobs: Sequence[Job], journal: SqliteJournal, settle: float) -> tuple
 
 
 async def act(
-    plan: Plan, setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console
+    plan: Plan,
+    setting: Setting,
+    reach: Reach,
+    journal: SqliteJournal,
+    stop: Stop,
+    console: Console,
+    jobs: Sequence[Job] = (),
 ) -> list[str]:
     """Take every step, and bring home what was bought for jobs outside the plan; returns what this run gave up on.
+    `jobs` are all of the spec: one of the plan may continue the clip of one that is not in it.
 
     With nothing to do it contacts nobody.
     """
@@ -131,6 +143,7 @@ async def act(
     # Only now: what follows loads an HTTP library, which takes longer than all that was done so far.
     from vidu_run.batch import Batch
     from vidu_run.desk import Desk
+    from vidu_run.relay import Relay
 
     _warn_of_links(list(fetch.values()), reach.service.provider.limits.link_lifetime_hours, console)
     api, downloads = await reach.open()
@@ -138,12 +151,13 @@ async def act(
     if setting.asks_limit and plan.to_buy and reach.service.provider.routes.credits is not None:
         limits = await _room(api, limits, len(at_api), console)
     tally = _tally(plan, records, journal, limits)
-    jobs = len({*(step.job.key for step in plan.to_buy), *(record.key for record in at_api), *fetch})
+    count = len({*(step.job.key for step in plan.to_buy), *(record.key for record in at_api), *fetch})
+    waiting = [step.job for step in plan.of(Action.AFTER)]
 
     def spent() -> Spent:
         return journal.committed(), journal.charged()
 
-    with console.progress(tally, jobs, spent, lambda: stop.reasons, time.monotonic) as progress:
+    with console.progress(tally, count, spent, lambda: stop.reasons, time.monotonic) as progress:
         desk = Desk(
             journal=journal,
             api=api,
@@ -156,11 +170,12 @@ async def act(
             shrink_to=setting.shrink_to,
             tell=progress.tell,
             stop=stop,
+            relay=Relay(jobs, waiting, reach.service.provider, journal, setting.out),
         )
         ticking = asyncio.create_task(_tick(progress, tally, desk))
         try:
             await Batch(desk, journal.all_sheets()).run(
-                buy=[step.job for step in plan.to_buy],
+                buy=[step.job for step in plan.of(Action.SUBMIT)],
                 look=at_api,
                 fetch=_soonest_first(list(fetch.values())),
                 hold=[record for record in records.values() if record.state is State.IN_DOUBT],
@@ -179,7 +194,7 @@ def _tally(plan: Plan, records: Mapping[Key, Record], journal: SqliteJournal, li
         state = public_state(record, run_lives=True) if step.action is Action.SKIP else SHOWN[step.action]
         at = record.accepted_at if record and step.action is Action.WAIT else None
         since = None if at is None else now - max(0.0, clock - at)
-        tally.put(step.job.name, Part(state, kind_of(step.job.request), step.action is Action.SUBMIT, since))
+        tally.put(step.job.name, Part(state, kind_of(step.job.request), step.action in BOUGHT, since))
     return tally
 
 
@@ -236,8 +251,9 @@ async def ended(
     single = []
     for step in plan.steps:
         record = records.get(step.job.key)
-        if (code := job_code(step.job, record, here)) is not Exit.DONE:
+        if (code := job_code(step, record, here)) is not Exit.DONE:
             single.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
+    whole += [(int(Exit.NEEDS_WORD), text) for text in show.picks_wanted(plan.of(Action.PICK))]
     page = await results.write_all(journal, setting.out, _picks(journal, setting, console), console.say)
     names = journal.names()
     states = {key: public_state(records.get(key), run_lives=False) for key in {**names, **records}}
@@ -268,15 +284,19 @@ def _picks(journal: SqliteJournal, setting: Setting, console: Console) -> Picks:
         return {}
 
 
-def job_code(job: Job, record: Record | None, here: frozenset[Key]) -> Exit:
+def job_code(step: Step, record: Record | None, here: frozenset[Key]) -> Exit:
     """What one selected job asks the run to end with."""
     state = public_state(record, run_lives=False)
     if state in (State.FAILED, State.REJECTED, State.ABANDONED):
         return Exit.SOME_FAILED
     if state is State.IN_DOUBT:
         return Exit.NEEDS_WORD
-    if record is not None and state is State.DONE and (job.key in here or record.elsewhere):
+    if record is not None and state is State.DONE and (step.job.key in here or record.elsewhere):
         return Exit.DONE
+    if step.action is Action.PICK:
+        return Exit.NEEDS_WORD
+    if step.lost:
+        return Exit.SOME_FAILED
     return Exit.INCOMPLETE
 
 

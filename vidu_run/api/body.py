@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol, Self
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 
-from vidu_run.job import Frame, Image, Job, Link
+from vidu_run.job import Continued, Frame, Image, Job, Link
 from vidu_run.key import marked_payload
 
 CHUNK = 3 * 32 * 1024
@@ -143,4 +143,6 @@ def _parts(job: Job, marker: str) -> list[bytes | Frame]:
 
 
 def _image(image: Image) -> bytes | Frame:
+    if isinstance(image, Continued):
+        raise FrameChanged(f"the {image.source} was not taken; nothing was sent")
     return json.dumps(image.source)[1:-1].encode() if isinstance(image, Link) else image

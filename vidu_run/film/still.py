@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from PIL import Image
 
@@ -12,8 +11,9 @@ from vidu_run.film.picture import seen
 from vidu_run.film.source import FilmTrouble, first_frames, frame_at, last_frames, opened
 
 
-def still_of(video: Path, position: Literal["first", "last"] | float) -> Image.Image:
-    """RGB, upright, with square pixels. A number is in seconds from the first frame; at the very end it is the last.
+def still_of(video: Path, position: str | float) -> Image.Image:
+    """RGB, upright, with square pixels. `position` is `first`, `last`, or seconds from the first frame; at the very end
+    that is the last.
 
     Raises FilmTrouble for a file that is no whole video, and for a time outside it.
     """
@@ -25,6 +25,6 @@ def still_of(video: Path, position: Literal["first", "last"] | float) -> Image.I
     length = (timing.end - timing.start) * tick
     if position == "last" or position == float(length):
         return seen(last_frames(video, 1)[0], shape)
-    if not 0 <= position <= length:
-        raise FilmTrouble(f"{video}: has no picture at {position:g} s, it is {float(length):g} s long")
+    if isinstance(position, str) or not 0 <= position <= length:
+        raise FilmTrouble(f"{video}: has no picture at {position} s, it is {float(length):g} s long")
     return seen(frame_at(video, timing.start + int(position / float(tick) + 1e-6)), shape)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.job import Frame, Job, Key
+from vidu_run.job import Frame, Image, Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import intend
 from vidu_run.journal.port import Asked, Attempt, Delivered, Going, Limits, Move, Progressed, Sheet
@@ -71,6 +71,10 @@ class ReadJournal:
         """The jobs of the present spec, in its order."""
         return self._sheets("WHERE position IS NOT NULL ORDER BY position")
 
+    def sheet(self, key: Key) -> Sheet:
+        (sheet,) = self._sheets("WHERE key = ?", key)
+        return sheet
+
     def all_sheets(self) -> list[Sheet]:
         """Also the jobs that earlier versions of the spec had."""
         return self._sheets("ORDER BY position, key")
@@ -80,8 +84,8 @@ class ReadJournal:
         rows = self._all("SELECT key, name FROM jobs WHERE position IS NOT NULL ORDER BY position")
         return {Key(row["key"]): row["name"] for row in rows}
 
-    def _sheets(self, which: str) -> list[Sheet]:
-        rows = self._all(f"SELECT * FROM jobs {which}")
+    def _sheets(self, which: str, *values: Any) -> list[Sheet]:
+        rows = self._all(f"SELECT * FROM jobs {which}", *values)
         with self._sound():
             return [_sheet(row) for row in rows]
 
@@ -289,7 +293,9 @@ class SqliteJournal(ReadJournal):
         held = {row["key"]: tuple(row) for row in present}
         rows = []
         for position, job in enumerate(jobs):
-            row = _job_row(position, job)
+            row = _job_row(position, job, job.images)
+            if job.continued and job.key in held:
+                row = _with_taken(row, held[job.key])
             if held.pop(job.key, None) != row:
                 rows.append(row)
         if not rows and not held:
@@ -298,6 +304,18 @@ class SqliteJournal(ReadJournal):
         def operation(db: sqlite3.Connection) -> None:
             db.executemany("UPDATE jobs SET position = NULL WHERE key = ?", [(key,) for key in held])
             db.executemany(PLANT, rows)
+
+        await self._change(operation)
+
+    async def continues(self, before: Key, job: Job, frames: Sequence[Image]) -> None:
+        """A job of the present spec that continues others has its own key, and its frames are in the store; `before`
+        it had a key that nothing is bought under.
+        """
+
+        def operation(db: sqlite3.Connection) -> None:
+            (position,) = db.execute("SELECT position FROM jobs WHERE key = ?", (before,)).fetchone()
+            db.execute("DELETE FROM jobs WHERE key = ?", (before,))
+            db.execute(PLANT, _job_row(position, job, frames))
 
         await self._change(operation)
 
@@ -434,8 +452,17 @@ def _seen(look: Look) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _job_row(position: int, job: Job) -> tuple[Any, ...]:
-    images = [(image.source, image.store_name if isinstance(image, Frame) else None) for image in job.images]
+def _with_taken(row: tuple[Any, ...], held: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row whose frames of other clips are in the store already."""
+    at = PLANTED.split(", ").index("images")
+    stored = [name for _, name in json.loads(held[at])]
+    images = [(source, name or was) for (source, name), was in zip(json.loads(row[at]), stored, strict=True)]
+    return (*row[:at], json.dumps(images, ensure_ascii=False), *row[at + 1 :])
+
+
+def _job_row(position: int, job: Job, frames: Sequence[Image]) -> tuple[Any, ...]:
+    """`frames` as they are in the store, where they are."""
+    images = [(image.source, image.store_name if isinstance(image, Frame) else None) for image in frames]
     texts = (json.dumps(value, ensure_ascii=False) for value in (dict(job.axes), dict(job.request), images))
     return (job.key, job.name, position, *texts, job.credits, job.draft)
 

@@ -76,7 +76,7 @@ def plan_document(plan: Plan, usd: float, seconds: float | None, off_peak: int |
         {
             "name": step.job.name,
             "key": step.job.key,
-            "step": step.action.value,
+            "step": step.word,
             "reason": step.reason,
             "credits": step.credits,
         }
@@ -92,6 +92,7 @@ def plan_document(plan: Plan, usd: float, seconds: float | None, off_peak: int |
             "usd": usd,
             "unpriced": len(plan.unpriced),
             "committed": plan.committed,
+            "held_credits": plan.held_credits,
             "seconds": seconds,
             "off_peak_credits": off_peak,
         },

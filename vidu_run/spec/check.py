@@ -12,6 +12,7 @@ from vidu_run.errors import Place, Problem, SpecTrouble
 from vidu_run.job import Frame, Image, Request
 from vidu_run.key import canonical
 from vidu_run.providers.catalogue import validator
+from vidu_run.providers.rules import Limits
 from vidu_run.spec.read import Document, Path_, walk
 from vidu_run.spec.words import describe, missing, one_line, shown, unknown_fields
 
@@ -51,6 +52,12 @@ class ImageRules:
     closeness_min: float
     closeness_max: float
     body_bytes: int
+
+    @staticmethod
+    def of(limits: Limits) -> ImageRules:
+        return ImageRules(
+            limits.aspect_min, limits.aspect_max, limits.closeness_min, limits.closeness_max, limits.body_bytes
+        )
 
 
 class RequestChecker:

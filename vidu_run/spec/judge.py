@@ -5,13 +5,15 @@ What repeats is looked at once: a sweep of a hundred thousand jobs has a few hun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from vidu_run.errors import Place, Problem
-from vidu_run.job import Image, Job
+from vidu_run.graph import Circle, Leaning, settled
+from vidu_run.job import Continued, Image, Job
 from vidu_run.key import NOT_PIXELS, fragment, images_fragment, key_from
 from vidu_run.providers.catalogue import request_schema
 from vidu_run.providers.pricing import credits_for, effective, prices
@@ -31,7 +33,7 @@ from vidu_run.spec.check import (
 )
 from vidu_run.spec.columns import Part
 from vidu_run.spec.item import Draft, Item
-from vidu_run.spec.pictures import Pictures
+from vidu_run.spec.pictures import Pictures, as_checked
 from vidu_run.spec.words import one_line, shown
 
 MOST_SHRUNK = 256 << 20
@@ -110,9 +112,7 @@ class Judge:
         self._prices = prices(provider)
         self._checker = RequestChecker(request_schema(provider), rules)
         self._pictures = Pictures(folder, MOST_SHRUNK if shrinks else limits.file_bytes)
-        self._rules = ImageRules(
-            limits.aspect_min, limits.aspect_max, limits.closeness_min, limits.closeness_max, limits.body_bytes
-        )
+        self._rules = ImageRules.of(limits)
         self._fields: dict[Part, _Field] = {}
         self._rests: dict[tuple[Item, Any], _Rest] = {}
 
@@ -125,6 +125,8 @@ class Judge:
             if (job := self._job(draft, shape)) is not None:
                 made.append((job, draft))
         self._check_names(drafts)
+        if any(job.continued for job, _ in made):
+            made = self._check_graph(made, Leaning(draft.name for draft in drafts))
         self._check_keys(made)
         return [job for job, _ in made]
 
@@ -173,7 +175,8 @@ class Judge:
         if value is None:
             return _Field(broken=part.error is not None)
         extra = part.field != name
-        findings = self._checker.extra_findings(name) if extra else self._checker.field_findings(name, value)
+        checked = as_checked(value) if name == "images" else value
+        findings = self._checker.extra_findings(name) if extra else self._checker.field_findings(name, checked)
         if name != "images" or extra:
             text = "" if findings else fragment(name, value)
             return _Field(findings, text, field_size(text))
@@ -214,6 +217,23 @@ class Judge:
             if first is not draft:
                 self.problems.append(Problem(draft.place, _same_name(first, draft), draft.name))
 
+    def _check_graph(self, made: list[tuple[Job, Draft]], leaning: Leaning) -> list[tuple[Job, Draft]]:
+        """Every frame of a clip is one of a job's; then each job has a key that tells it from the others."""
+        jobs = [job for job, _ in made]
+        said = len(self.problems)
+        seconds = {job.name: effective(self._provider, job.request).seconds for job in jobs}
+        for job, draft in made:
+            for number, image in enumerate(job.images):
+                if isinstance(image, Continued) and (wrong := _no_frame(image, leaning, seconds)):
+                    self.problems.append(Problem(draft.locate(("images", number)), wrong, job.name))
+        try:
+            keyed = settled(self._provider.name, jobs, {}, {})
+        except Circle as circle:
+            first = next(draft for job, draft in made if job.name == str(circle).split(" → ")[0])
+            self.problems.append(Problem(first.locate(("images",)), f"these jobs wait for one another: {circle}"))
+            return []
+        return [] if len(self.problems) > said else [(job, draft) for job, (_, draft) in zip(keyed, made, strict=True)]
+
     def _check_keys(self, made: Sequence[tuple[Job, Draft]]) -> None:
         seen: dict[str, Job] = {}
         for job, draft in made:
@@ -225,6 +245,18 @@ class Judge:
             self.problems.append(
                 Problem(job.place, f"the same request as job {one_line(first.name)} at {first.place}: {why}", job.name)
             )
+
+
+def _no_frame(image: Continued, leaning: Leaning, seconds: Mapping[str, int]) -> str | None:
+    """Why this is no frame of a clip of the spec, if it is none."""
+    names = leaning.of(image)
+    if not names:
+        near = get_close_matches(image.of, seconds, n=1)
+        return f"no job is called {shown(image.of)}" + (f"; did you mean {shown(near[0])}?" if near else "")
+    shortest = min((seconds[name] for name in names if name in seconds), default=None)
+    if shortest is not None and isinstance(image.position, int | float) and image.position > shortest:
+        return f"{image.of} has no frame at {image.position:g} s: its clip is {shortest} s long"
+    return None
 
 
 def _request(parts: Sequence[Part], has_extra: bool) -> dict[str, Any]:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vidu_run.errors import Place, Problem, SpecTrouble
 from vidu_run.files import spec_stem
 from vidu_run.frames import inside, small_text
+from vidu_run.graph import settled
 from vidu_run.job import Job, Key
 from vidu_run.key import plain
 from vidu_run.names import meant
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import local_like, provider, read_schema
 from vidu_run.providers.rules import Provider
+from vidu_run.record import Record
 from vidu_run.spec.check import MOST_ALIKE, check_structure, fold
 from vidu_run.spec.expand import expand
 from vidu_run.spec.judge import Judge
@@ -64,19 +66,35 @@ class Spec:
     def name(self) -> str:
         return spec_stem(self.path.name)
 
-    def warnings(self, keys: Container[Key] | None = None, most_places: int = MOST_ALIKE) -> list[Problem]:
-        """What the user may not mean, folded; of the jobs with these keys alone, each at the first `most_places`."""
+    def warnings(self, names: Container[str] | None = None, most_places: int = MOST_ALIKE) -> list[Problem]:
+        """What the user may not mean, folded; of the jobs with these names alone, each at the first `most_places`."""
         met = [
             Problem(place, message, job.name, warning=True)
             for (place, message), jobs in self.caveats.items()
             for job in jobs
-            if keys is None or job.key in keys
+            if names is None or job.name in names
         ]
         return fold(met, most_places)
 
     @property
     def folder(self) -> Path:
         return self.path.parent
+
+    @property
+    def continues(self) -> bool:
+        """Whether any job begins or ends with a frame of another one's clip."""
+        return any(job.continued for job in self.jobs)
+
+    @property
+    def picks(self) -> bool:
+        """Whether any job waits for the user's pick."""
+        return any(image.picked for job in self.jobs for image in job.continued)
+
+    def known(self, records: Mapping[Key, Record], stars: Mapping[Key, int]) -> Spec:
+        """Its jobs with the keys they have by now: those that continue clips, by what is recorded of these and by the
+        picks.
+        """
+        return replace(self, jobs=settled(self.provider.name, self.jobs, records, stars))
 
 
 def load(

@@ -1,7 +1,10 @@
-"""The images of a request: local frames measured, links read for what would spoil them. Each is looked at once."""
+"""The images of a request: local frames measured, links read for what would spoil them, each looked at once; and
+frames of clips that other jobs make.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
@@ -10,12 +13,15 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from vidu_run.frames import BadFrame, inside, measure
-from vidu_run.job import Image, Link
+from vidu_run.job import Continued, Image, Link
 from vidu_run.spec.check import Finding
 from vidu_run.spec.words import shown
 
 SIGNING = ("sig", "sign", "expires", "token", "key-pair-id", "policy")
 """Names of query parameters that come and go with a signed link, beside all that hold `signature` or `credential`."""
+
+ENDS = ("first", "last")
+CONTINUED = "{job: NAME, frame: last}, or {pick: NAME, frame: last}; the frame is first, last or a number of seconds"
 
 MOST_HINTS = 20
 MOST_NEIGHBOURS = 1_000
@@ -36,9 +42,9 @@ class Pictures:
         images: list[Image] = []
         findings: list[Finding] = []
         for number, source in enumerate(sources if isinstance(sources, list) else []):
-            if not isinstance(source, str) or not source:
+            if not source or not isinstance(source, str | dict):
                 continue
-            found = self._image(source)
+            found = self._image(source) if isinstance(source, str) else _continued(source)
             if isinstance(found, str):
                 findings.append((("images", number), found))
             else:
@@ -76,6 +82,24 @@ class Pictures:
             return ""
         near = get_close_matches(wanted.name, names, n=1)
         return f"; did you mean {shown((Path(source).parent / near[0]).as_posix())}?" if near else ""
+
+
+def as_checked(sources: Any) -> Any:
+    """`images` with a text for each frame of a clip, of which the API's schema knows nothing."""
+    if not isinstance(sources, list):
+        return sources
+    return ["continued" if isinstance(source, dict) else source for source in sources]
+
+
+def _continued(source: Mapping[str, Any]) -> Continued | str:
+    """Of which job, and which of its frames; or a sentence about it."""
+    of, position = source.get("pick", source.get("job")), source.get("frame")
+    if source.keys() not in ({"job", "frame"}, {"pick", "frame"}) or not isinstance(of, str) or not of:
+        return f"{shown(source)} is no frame of a clip: {CONTINUED}"
+    timed = isinstance(position, int | float) and not isinstance(position, bool) and position >= 0
+    if position is None or not (timed or position in ENDS):
+        return f"{shown(position)} is no frame of a clip: it is first, last or a number of seconds"
+    return Continued(of, position, picked="pick" in source)
 
 
 def _link(source: str) -> Link | str:
