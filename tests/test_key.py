@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
-from vidu_run.job import Frame, Image, Key, Link
+from vidu_run.job import Continued, Frame, Image, Key, Link
 from vidu_run.key import NOT_PIXELS, carries, key_of, marked_payload, marker_of, new_marker, plain, tidy
 from vidu_run.providers.catalogue import PROVIDER_NAMES, provider, request_schema
 from vidu_run.spec.load import load
@@ -40,7 +40,9 @@ def key(request: Any = REQUEST, images: Sequence[Image] = IMAGES, name: str = "o
     return key_of(name, request, images)
 
 
-def golden_image(image: dict[str, str]) -> Image:
+def golden_image(image: dict[str, Any]) -> Image:
+    if "task" in image:
+        return Continued("one", image["frame"], job="one", task=image["task"])
     return frame(image["sha256"]) if "sha256" in image else Link(image["url"])
 
 

@@ -26,6 +26,7 @@ from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import provider
 from vidu_run.record import State
+from vidu_run.relay import Relay
 from vidu_run.stop import Stop
 
 
@@ -352,7 +353,11 @@ def test_no_byte_of_a_post_leaves_before_its_intent_is_committed(tmp_path: Path,
             await journal.begin({})
             async with Api(provider("octopusx"), Access(server.base_url, None, None), Timing()) as api:
                 limits = Limits(1, 1, 60.0, 60.0)
-                desk = Desk(journal, api, downloads, tmp_path, None, Timing(), limits, lambda *told: None, Stop())
+                alone = Relay((), (), provider("octopusx"), journal, tmp_path)
+                told: list[tuple[str, ...]] = []
+                desk = Desk(
+                    journal, api, downloads, tmp_path, None, Timing(), limits, lambda *t: told.append(t), Stop(), alone
+                )
                 state, _ = await submit(job, desk)
                 return state
         finally:

@@ -52,7 +52,7 @@ def _fields(old: Request, new: Request) -> Iterator[str]:
 
 def _images(old: Sequence[Seen], new: Sequence[Seen]) -> Iterator[str]:
     for end, (was, held), (now, holds) in zip(ENDS, old, new, strict=False):
-        if held == holds and (holds is not None or was == now):
+        if (held == holds) if holds is not None else (was == now):
             continue
         yield f"bytes of {now}" if was == now else f"{end} {was}→{now}"
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from vidu_run import __version__
 from vidu_run.errors import UsageTrouble
 from vidu_run.files import write_durably
-from vidu_run.job import Frame, Job, Key
+from vidu_run.graph import Leaning, in_order
+from vidu_run.job import Continued, Frame, Image, Job, Key
 from vidu_run.names import meant
 from vidu_run.picks import Picks
 from vidu_run.record import Record, State, seed_of
@@ -72,11 +74,12 @@ def _edit(film: Film, jobs: Sequence[Job], records: Mapping[Key, Record], picks:
 def segments(film: Film, jobs: Sequence[Job]) -> list[list[Job]]:
     """The takes of each segment: jobs that differ in their seed alone, in the order in which the film names them."""
     names = [job.name for job in jobs]
+    shots = _shots(jobs)
     found: dict[str, list[Job]] = {}
     for pattern in film.jobs:
         wanted = meant(pattern, names)
         for job in (job for job in jobs if job.name in wanted):
-            takes = found.setdefault(_but_the_seed(job), [])
+            takes = found.setdefault(shots[job.name], [])
             if job not in takes:
                 takes.append(job)
     return list(found.values())
@@ -149,10 +152,20 @@ def _tags(edit: Edit, spec: str, provider: str) -> dict[str, str]:
     return {"title": edit.film.name, "comment": comment}
 
 
-def _but_the_seed(job: Job) -> str:
-    request = {name: value for name, value in job.request.items() if name not in ("seed", "images")}
-    images = [image.sha256 if isinstance(image, Frame) else image.source for image in job.images]
-    return json.dumps([request, images], sort_keys=True)
+def _shots(jobs: Sequence[Job]) -> dict[str, str]:
+    """By the name of a job what it shares with its other takes; what continues takes of one shot is one shot too."""
+    shots: dict[str, str] = {}
+    for job in in_order(jobs, Leaning(job.name for job in jobs)):
+        request = {name: value for name, value in job.request.items() if name not in ("seed", "images")}
+        told = json.dumps([request, [_shown_by(image, shots) for image in job.images]], sort_keys=True)
+        shots[job.name] = sha256(told.encode()).hexdigest()
+    return shots
+
+
+def _shown_by(image: Image, shots: Mapping[str, str]) -> str:
+    if isinstance(image, Continued):
+        return f"{image.position} of {image.of if image.picked else shots[image.of]}"
+    return image.sha256 if isinstance(image, Frame) else image.source
 
 
 def _read(sidecar: Path) -> dict[str, Any] | None:

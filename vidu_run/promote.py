@@ -5,6 +5,7 @@ It reads the state of the drafts and their frames, writes one new file beside th
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +87,8 @@ def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: s
     """
     target = choice.target or final_file(source.spec)
     head, known = _head(source, journal)
-    drafts, strangers = chosen(journal.all_sheets(), picks, told, choice)
+    sheets = [_with_kept_frames(sheet, source) for sheet in journal.all_sheets()]
+    drafts, strangers = chosen(sheets, picks, told, choice)
     check_changes(choice.changes, known, drafts)
     records = {record.key: record for record in journal.records()}
     jobs = [_job(sheet, name, records.get(sheet.key), choice, known) for sheet, name in named(drafts)]
@@ -129,6 +131,17 @@ def _settings(spec: Path) -> dict[str, Any]:
     except SpecTrouble:
         return {}
     return {"provider": LOCAL, **plain(data)} if isinstance(data, dict) else {}
+
+
+def _with_kept_frames(sheet: Sheet, source: Source) -> Sheet:
+    """A frame of another clip is named by its copy in the store: the new spec need not hold the job of that clip."""
+    store = Path(os.path.relpath(source.out, source.folder)) / "frames"
+    asked = sheet.request.get("images") or ()
+    images = [
+        ((store / stored).as_posix(), stored) if stored and isinstance(one, dict) else (name, stored)
+        for one, (name, stored) in zip(asked, sheet.images, strict=False)
+    ]
+    return replace(sheet, images=tuple(images)) if any(isinstance(one, dict) for one in asked) else sheet
 
 
 def _job(sheet: Sheet, name: str, record: Record | None, choice: Choice, known: Mapping[str, Any]) -> Written:

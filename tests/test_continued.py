@@ -1,0 +1,417 @@
+"""Shots that begin where another clip really ended: they wait for it, are known by its task, and are bought once."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import signal
+from io import BytesIO
+from typing import Any
+
+import pytest
+from conftest import Folder, Result
+from fault_server import FaultServer
+from PIL import Image
+
+av = pytest.importorskip("av")
+
+HEAD = """version: 1
+provider: octopusx
+timing: {poll_min: 0.05, poll_max: 0.2, submit_timeout: 2, settle: 0.5, backoff: 0.02, drain: 5, task_deadline: 20}
+defaults: {model: viduq2-turbo, duration: 1, resolution: 540p}
+jobs:
+"""
+CHAIN = {
+    "one": '[frames/a.png, frames/b.png], prompt: "one"',
+    "two": '[{job: one, frame: last}, frames/b.png], prompt: "two"',
+    "three": '[{job: two, frame: last}, frames/a.png], prompt: "three"',
+}
+PICKED = {
+    "one-a": '[frames/a.png, frames/b.png], prompt: "one", seed: 1',
+    "one-b": '[frames/a.png, frames/b.png], prompt: "one", seed: 2',
+    "two": '[{pick: "one-*", frame: last}, frames/b.png], prompt: "two"',
+}
+
+
+def story(folder: Folder, jobs: dict[str, str], head: str = HEAD) -> Folder:
+    folder.frame("a.png")
+    folder.frame("b.png", "red")
+    folder.write(head + "".join(f"  - {{name: {name}, request: {{images: {what}}}}}\n" for name, what in jobs.items()))
+    return folder
+
+
+@pytest.fixture
+def chain(folder: Folder) -> Folder:
+    return story(folder, CHAIN)
+
+
+def plan(folder: Folder, *words: str) -> dict[str, tuple[str, str]]:
+    rows = folder("plan", "jobs.yaml", "--json", *words).document["jobs"]
+    return {row["name"]: (row["step"], row["reason"]) for row in rows}
+
+
+def jobs(done: Result) -> dict[str, dict[str, Any]]:
+    return {job["name"]: job for job in done.document["jobs"]}
+
+
+def prompts(server: FaultServer) -> list[str]:
+    return [posted.body["prompt"] for posted in server.accepted]
+
+
+def picks(folder: Folder, **stars: int) -> None:
+    known = jobs(folder("status", "jobs.yaml", "--json"))
+    rows = ", ".join(
+        f"{{key: {known[name.replace('_', '-')]['key']}, name: x, stars: {n}}}" for name, n in stars.items()
+    )
+    folder.write(f"picks: [{rows}]\n", "jobs.picks.yaml")
+
+
+def test_each_shot_is_sent_with_the_very_last_frame_of_the_clip_before(chain: Folder, server: FaultServer) -> None:
+    done = chain.buy(server)
+
+    assert done.code == 0, done.err
+    assert prompts(server) == ["one", "two", "three"]
+    known = jobs(done)
+    for before, posted in zip(["one", "two"], server.accepted[1:], strict=True):
+        with av.open(str(chain.path / "out/jobs" / known[before]["file"])) as clip:
+            *_, last = clip.decode(video=0)
+        sent = Image.open(BytesIO(base64.b64decode(posted.body["images"][0].removeprefix("data:image/png;base64,"))))
+        assert sent.tobytes() == last.to_image().tobytes()
+
+
+def test_the_key_is_that_of_the_task_and_the_position(chain: Folder, server: FaultServer) -> None:
+    known = jobs(chain.buy(server))
+
+    b = hashlib.sha256((chain.path / "frames/b.png").read_bytes()).hexdigest()
+    request = {
+        "duration": 1,
+        "images": [{"frame": "last", "task": known["one"]["task_id"]}, {"sha256": b}],
+        "model": "viduq2-turbo",
+        "prompt": "two",
+        "resolution": "540p",
+    }
+    text = json.dumps({"provider": "octopusx", "request": request}, separators=(",", ":"))
+    assert known["two"]["key"] == hashlib.sha256(text.encode()).hexdigest()
+    assert server.accepted[1].body["payload"].startswith(f"vr1.{known['two']['key'][:24]}.")
+
+
+def test_the_plan_shows_who_waits_for_whom_and_what_all_of_it_costs(chain: Folder) -> None:
+    told = chain("plan", "jobs.yaml", "--json").document
+
+    assert {row["name"]: row["step"] for row in told["jobs"]} == {
+        "one": "submit",
+        "two": "after one",
+        "three": "after two",
+    }
+    assert told["totals"]["credits"] == sum(row["credits"] for row in told["jobs"]) == 3 * told["jobs"][0]["credits"]
+    assert "1 to submit, 2 after others" in chain("plan", "jobs.yaml").out
+
+
+def test_a_second_run_has_nothing_to_do_and_knows_each_key(chain: Folder, server: FaultServer) -> None:
+    first = jobs(chain.buy(server))
+    asked = len(server.requests)
+
+    again = chain.buy(server)
+
+    assert (again.code, jobs(again)) == (0, first)
+    assert len(server.requests) == asked
+    assert {step for step, _ in plan(chain).values()} == {"skip"}
+
+
+def test_a_run_goes_on_where_one_with_a_limit_ended(chain: Folder, server: FaultServer) -> None:
+    first = chain.buy(server, "--limit", "1")
+    assert (first.code, prompts(server)) == (0, ["one"])
+    assert plan(chain)["two"] == ("submit", "new")
+    assert plan(chain)["three"][0] == "after two"
+
+    assert chain.buy(server).code == 0
+    assert prompts(server) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("faults", [["ok", "lost-reply"], ["lost-reply"], ["ok", "ok", "reset-after"]])
+def test_a_lost_answer_holds_what_continues_it_and_is_never_sent_again(
+    chain: Folder, server: FaultServer, faults: list[str]
+) -> None:
+    server.faults = list(faults)
+
+    assert chain.buy(server).code == 4
+    assert len(server.ledger) == len(faults)
+    assert chain.buy(server).code == 4
+    assert len(server.ledger) == len(faults)
+
+    word = chain("resolve", "jobs.yaml", ["one", "two", "three"][len(faults) - 1], "--task", f"t-{len(faults)}")
+    assert word.code == 0, word.err
+    done = chain.buy(server)
+    assert done.code == 0, done.err
+    assert (prompts(server), server.double_spent()) == (["one", "two", "three"], [])
+
+
+def test_a_killed_run_is_gone_on_with_and_nothing_is_bought_twice(chain: Folder, server: FaultServer) -> None:
+    reached: list[int] = []
+    server.task_seconds = 0.3
+    running = chain.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
+
+    def kill(point: str) -> None:
+        if point == "replied" and len(server.ledger) == 2 and not reached:
+            reached.append(1)
+            running.send_signal(signal.SIGKILL)
+
+    server.at = kill
+    running.communicate(timeout=60)
+    assert reached
+    server.at = lambda point: None
+
+    done = chain.buy(server)
+    if done.code == 4:  # killed before the answer was written down
+        assert chain("resolve", "jobs.yaml", "two", "--task", "t-2").code == 0
+        done = chain.buy(server)
+    assert done.code == 0, done.err
+    assert (prompts(server), server.double_spent()) == (["one", "two", "three"], [])
+
+
+def test_a_lost_state_finds_the_whole_chain_at_the_api(chain: Folder, server: FaultServer) -> None:
+    assert chain.buy(server, "--provider", "vidu").code == 0
+    shutil.rmtree(chain.path / "out")
+
+    again = chain.buy(server, "--provider", "vidu")
+
+    assert again.code == 0, again.err
+    assert again.err.count("found at the API") == 3
+    assert len(server.accepted) == 3
+
+
+def test_a_ledger_in_a_fresh_clone_knows_the_whole_chain(chain: Folder, server: FaultServer) -> None:
+    assert chain.buy(server).code == 0
+    for path in (chain.path / "out/jobs").iterdir():
+        if path.name != "results.jsonl":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    assert set(plan(chain, "--base-url", server.base_url).values()) == {("skip", "done elsewhere")}
+    assert chain.buy(server).code == 0
+    assert len(server.accepted) == 3
+
+
+def test_another_take_of_a_shot_buys_it_and_what_continues_it_and_nothing_else(
+    folder: Folder, server: FaultServer
+) -> None:
+    story(folder, {**CHAIN, "apart": '[frames/b.png, frames/a.png], prompt: "apart"'})
+    assert folder.buy(server).code == 0
+    old = (folder.path / "out/jobs/videos/two.mp4").read_bytes()
+    story(
+        folder,
+        {
+            **CHAIN,
+            "two": CHAIN["two"].replace('"two"', '"slower"'),
+            "apart": '[frames/b.png, frames/a.png], prompt: "apart"',
+        },
+    )
+
+    assert plan(folder) == {
+        "one": ("skip", "done"),
+        "two": ("submit", "changed: prompt two→slower"),
+        "three": ("after two", "continues the last frame of two"),
+        "apart": ("skip", "done"),
+    }
+    assert folder.buy(server).code == 0
+    assert prompts(server)[4:] == ["slower", "three"]
+    assert [path.read_bytes() for path in (folder.path / "out/jobs/videos/earlier").glob("two.*")] == [old]
+
+
+def test_a_shot_whose_clip_failed_is_not_sent_and_the_rest_goes_on(folder: Folder, server: FaultServer) -> None:
+    broken = {**CHAIN, "one": '[frames/a.png, frames/b.png], prompt: "this one fails"'}
+    story(folder, {**broken, "apart": '[frames/b.png, frames/a.png], prompt: "apart"'})
+
+    done = folder.buy(server)
+
+    assert (done.code, prompts(server)) == (1, ["this one fails", "apart"])
+    assert done.counts() == {"planned": 2, "done": 1, "failed": 1}
+    assert plan(folder)["two"] == ("after one", "one: failed before: Bad: no luck")
+    assert plan(folder)["three"][1] == plan(folder)["two"][1]
+    assert folder.buy(server).code == 1
+    assert len(server.ledger) == 2
+
+
+def test_a_shot_waits_for_the_pick_and_continues_the_one_that_was_picked(folder: Folder, server: FaultServer) -> None:
+    story(folder, PICKED)
+
+    waiting = folder.buy(server)
+
+    assert waiting.code == 4
+    assert sorted(prompts(server)) == ["one", "one"]
+    assert "waits for your pick of one-*: give stars on the page" in waiting.out
+    assert plan(folder)["two"] == ("needs your word", "waits for your pick of one-*")
+
+    picks(folder, one_a=2, one_b=5)
+    assert plan(folder)["two"] == ("submit", "new")
+    done = folder.buy(server)
+    assert done.code == 0, done.err
+    key = jobs(done)["two"]["key"]
+    assert len(server.accepted) == 3
+    assert plan(folder)["two"] == ("skip", "done")
+
+    picks(folder, one_a=5, one_b=1)
+    assert plan(folder)["two"][0] == "submit"
+    picks(folder, one_a=2, one_b=5)
+    assert plan(folder)["two"] == ("skip", "done")
+    assert folder.buy(server).code == 0
+    assert jobs(folder("status", "jobs.yaml", "--json"))["two"]["key"] == key
+    assert len(server.accepted) == 3
+
+
+def test_a_shot_is_held_where_the_clip_it_continues_is_no_part_of_the_run(chain: Folder, server: FaultServer) -> None:
+    done = chain.buy(server, "--only", "two")
+
+    assert (done.code, server.ledger) == (3, [])
+    assert plan(chain, "--only", "two")["two"] == ("after one", "one is not part of this run")
+
+
+def test_what_comes_after_counts_against_a_budget(chain: Folder, server: FaultServer) -> None:
+    price = chain("plan", "jobs.yaml", "--json").document["jobs"][0]["credits"]
+
+    refused = chain.buy(server, "--budget", str(2 * price))
+
+    assert (refused.code, server.ledger) == (5, [])
+    assert "--limit 2 fits" in refused.err
+
+
+def test_a_clip_that_was_changed_on_the_disk_is_not_continued(chain: Folder, server: FaultServer) -> None:
+    assert chain.buy(server, "--limit", "1").code == 0
+    clip = chain.path / "out/jobs/videos/one.mp4"
+    clip.write_bytes(clip.read_bytes()[:-1] + b"x")
+
+    done = chain.buy(server)
+
+    assert (done.code, prompts(server)) == (3, ["one"])
+    assert "videos/one.mp4 is not the file that was delivered" in done.err
+
+
+def test_frames_of_other_moments_are_taken_where_they_are_asked_for(folder: Folder, server: FaultServer) -> None:
+    story(
+        folder,
+        {
+            "one": CHAIN["one"],
+            "back": "[{job: one, frame: 0.5}, {job: one, frame: first}]",
+        },
+    )
+    assert folder.buy(server).code == 0
+
+    with av.open(str(folder.path / "out/jobs/videos/one.mp4")) as clip:
+        frames = [frame.to_image().tobytes() for frame in clip.decode(video=0)]
+    sent = [
+        Image.open(BytesIO(base64.b64decode(image.partition(",")[2]))).tobytes()
+        for image in server.accepted[1].body["images"]
+    ]
+    assert sent == [frames[12], frames[0]]
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (
+            "[{job: oen, frame: last}, frames/b.png]",
+            "jobs.yaml:7:36: no job is called 'oen'; did you mean 'one'?; job two",
+        ),
+        ("[{pick: 'x-*', frame: last}, frames/b.png]", "no job is called 'x-*'"),
+        ("[{job: two, frame: last}, frames/b.png]", "these jobs wait for one another: two → two"),
+        ("[{job: one, frame: 3}, frames/b.png]", "one has no frame at 3 s: its clip is 1 s long"),
+        ("[{job: one, frame: end}, frames/b.png]", "'end' is no frame of a clip"),
+        ("[{job: one, frame: -1}, frames/b.png]", "-1"),
+        ("[{job: one, pick: one, frame: last}, frames/b.png]", "is no frame of a clip: {job: NAME, frame: last}"),
+        ("[{job: one}, frames/b.png]", "frame is missing"),
+        ("[{job: one, frame: last, at: 3}, frames/b.png]", "has no 'at'"),
+        ("[{job: [one], frame: last}, frames/b.png]", "must be text"),
+    ],
+)
+def test_a_frame_that_cannot_be_meant_is_told_with_its_place(folder: Folder, images: str, said: str) -> None:
+    story(folder, {"one": CHAIN["one"], "two": images})
+
+    done = folder("check", "jobs.yaml")
+
+    assert done.code == 2
+    assert said in done.err + done.out
+
+
+def test_jobs_in_a_circle_are_named(folder: Folder) -> None:
+    story(
+        folder,
+        {
+            "one": "[{job: three, frame: last}, frames/b.png]",
+            "two": "[{job: one, frame: last}, frames/b.png]",
+            "three": "[{job: two, frame: last}, frames/b.png]",
+        },
+    )
+
+    done = folder("check", "jobs.yaml")
+
+    assert done.code == 2
+    assert "these jobs wait for one another: " in done.err
+    assert all(name in done.err for name in ("one", "two", "three"))
+
+
+def test_a_mistake_in_the_first_shot_is_told_once_and_not_again_for_those_that_continue_it(folder: Folder) -> None:
+    story(folder, {**CHAIN, "one": '[frames/a.png, frames/none.png], prompt: "one"'})
+
+    done = folder("check", "jobs.yaml")
+
+    assert done.code == 2
+    assert "frames/none.png" in done.err
+    assert "no job is called" not in done.err
+
+
+def test_takes_of_a_chain_by_seed_make_one_film_and_templates_name_the_shot_before(folder: Folder) -> None:
+    folder.frame("a.png")
+    folder.frame("b.png", "red")
+    folder.write(
+        HEAD.replace("octopusx", "local").replace("jobs:", 'films: [{name: all, jobs: "*"}]\njobs:')
+        + """  - name: one-{{ seed }}
+    matrix: {seed: [1, 2]}
+    request: {images: [frames/a.png, frames/b.png], seed: "{{ seed }}"}
+  - name: two-{{ seed }}
+    matrix: {seed: [1, 2]}
+    request: {images: [{job: "one-{{ seed }}", frame: last}, frames/a.png], seed: "{{ seed }}"}
+"""
+    )
+
+    done = folder("run", "jobs.yaml", "--json")
+
+    assert done.code == 0, done.err
+    film = json.loads((folder.path / "out/jobs.local/films/all.json").read_text())
+    assert [take["name"] for take in film["takes"]] == ["one-1", "two-1"]
+    assert film["hidden"] == 1
+
+
+def test_a_frame_of_another_shape_than_its_partner_is_told_before_anything_is_sent(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.frame("tall.png", "navy", (54, 96))
+    story(folder, {"one": CHAIN["one"], "two": "[{job: one, frame: last}, frames/tall.png]"})
+
+    done = folder.buy(server)
+
+    assert (done.code, prompts(server)) == (3, ["one"])
+    assert "last frame of one is " in done.err
+    assert "and frames/tall.png 54x96: their shapes differ" in done.err
+
+
+def test_a_promoted_shot_keeps_the_frame_it_was_made_with(chain: Folder, server: FaultServer) -> None:
+    story(chain, {name: f"{what}, seed: 7" for name, what in CHAIN.items()})
+    assert chain.buy(server).code == 0
+    picks(chain, two=5)
+
+    done = chain("promote", "jobs.yaml", "--with", "resolution=720p")
+
+    assert done.code == 0, done.err
+    written = (chain.path / "jobs.final.yaml").read_text()
+    (taken,) = [path.name for path in (chain.path / "out/jobs/frames").iterdir() if path.name in written]
+    assert f"out/jobs/frames/{taken}" in written
+    assert [row["step"] for row in chain("plan", "jobs.final.yaml", "--json").document["jobs"]] == ["submit"]
+
+
+def test_the_page_shows_the_frame_that_was_taken(chain: Folder, server: FaultServer) -> None:
+    assert chain.buy(server).code == 0
+    page = (chain.path / "out/jobs/report.html").read_text()
+
+    assert "last frame of two" in page
+    assert len(list((chain.path / "out/jobs/frames").iterdir())) == 4 - 1
