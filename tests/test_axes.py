@@ -313,6 +313,170 @@ def test_a_frame_of_a_written_chain_is_told_where_it_stands(folder: Folder) -> N
     ]
 
 
+KEYFRAMES = """
+  - matrix:
+      shot:
+        chain:
+          - {frame: frames/k1.png, prompt: "push in, {{ look }}", duration: 4, audio: true}
+          - frames/k2.png
+          - {frame: frames/k10.png, prompt: "8", duration: null}
+          - {prompt: "{{ '{%' }} pan", frame: "{{ dir }}/k3.png"}
+          - {frame: frames/k4.png, prompt: null}
+    request:
+      images: ["{{ shot.first }}", "{{ shot.last }}"]
+      prompt: "{{ shot.prompt | default(none) }}"
+      duration: "{{ shot.duration | default(2) }}"
+      audio: "{{ shot.audio | default(none) }}"
+"""
+
+
+def test_what_stands_beside_a_frame_is_about_the_clip_that_leaves_it(folder: Folder) -> None:
+    draw(folder, "k1.png", "k2.png", "k10.png", "k3.png", "k4.png")
+    vars = "vars: {look: soft, dir: frames}\n"
+    made = load(folder.write(f"version: 1\n{vars}defaults: {{model: viduq2-turbo}}\njobs:{KEYFRAMES}"))
+    ends = [tuple(image.source.removeprefix("frames/") for image in job.images) for job in made.jobs]
+    assert ends == [("k1.png", "k2.png"), ("k2.png", "k10.png"), ("k10.png", "k3.png"), ("k3.png", "k4.png")]
+    assert [job.name for job in made.jobs] == ["k1-k2", "k2-k10", "k10-k3", "k3-k4"]
+    fields = ("prompt", "duration", "audio")
+    assert [{name: job.request[name] for name in fields if name in job.request} for job in made.jobs] == [
+        {"prompt": "push in, soft", "duration": 4, "audio": True},
+        {"duration": 2},
+        {"prompt": "8", "duration": 2},
+        {"prompt": "{% pan", "duration": 2},
+    ]
+
+
+def test_a_chain_may_come_from_a_var(folder: Folder) -> None:
+    draw(folder, "k1.png", "k2.png", "k3.png")
+    frames = "[{frame: frames/k1.png, way: slow}, {frame: frames/k2.png, way: quick}, frames/k3.png]"
+    top, source = f"vars: {{all: {frames}}}\n", 'chain: "{{ all }}"'
+    assert [row[3] for row in table(filed(folder, source, top, "{{ it.way }} {{ it.index }}"))] == ["slow 1", "quick 2"]
+    wrong = [
+        ("way: quick", "last: quick"),
+        ("frames/k3.png", "{frame: frames/k3.png, way: on}"),
+        ("frames/k3.png", "3"),
+    ]
+    whys = [
+        "last is the item's own: name, index, first and last follow from the frames",
+        "way leads nowhere: a frame's fields are those of the clip that leaves it, and this is the last",
+        "an entry of a chain is a frame, or a mapping with frame, not 3",
+    ]
+    for (good, bad), why in zip(wrong, whys, strict=True):
+        assert told(folder, source, top=top.replace(good, bad), prompt="{{ it.way }}") == [f"jobs.yaml:4:26: {why}"]
+
+
+LINKS = {
+    "a field of the last frame": (
+        "[{frame: frames/k1.png}, {frame: frames/k2.png, prompt: on}]",
+        ["3:74: prompt leads nowhere: a frame's fields are those of the clip that leaves it, and this is the last"],
+    ),
+    "what the item has of its own": (
+        "[{frame: frames/k1.png, name: a, last: b}, frames/k2.png]",
+        [
+            "3:50: name is the item's own: name, index, first and last follow from the frames",
+            "3:59: last is the item's own: name, index, first and last follow from the frames",
+        ],
+    ),
+    "a field that no template could name": (
+        "[{frame: frames/k1.png, camera-move: pan}, frames/k2.png]",
+        ["3:50: 'camera-move' cannot be a name: templates know letters, digits, _"],
+    ),
+    "an entry without a frame": (
+        "[{prompt: on}, {frame: frames/k2.png}]",
+        ["3:27: frame is missing"],
+    ),
+    "a frame that is no text": (
+        "[{frame: 5}, frames/k2.png]",
+        ["3:35: frame must be text, not the number 5"],
+    ),
+    "a frame that a template makes no text of": (
+        '[{frame: "{{ 5 }}"}, frames/k2.png]',
+        ["3:35: frame must be text, not 5"],
+    ),
+    "an entry that is neither": (
+        "[7, frames/k2.png]",
+        ["3:27: chain[0] must be text or a mapping, not the number 7"],
+    ),
+    "a mapping for a field": (
+        "[{frame: frames/k1.png, prompt: {file: a.txt}}, frames/k2.png]",
+        ["3:58: prompt must be text or a number or true or false or null, not the mapping {'file': 'a.txt'}"],
+    ),
+    "one frame": (
+        "[{frame: frames/k1.png}]",
+        ["3:26: chain has 1 item (at least 2)"],
+    ),
+    "a template in error": (
+        '[{frame: frames/k1.png, prompt: "{{ lok }}"}, frames/k2.png]',
+        ["3:58: there is no variable or axis 'lok'"],
+    ),
+    "a field that an entry lacks": (
+        "[{frame: frames/k1.png, prompt: on}, {frame: frames/k2.png, duration: 4}, frames/k3.png]",
+        ["3:63: there is no 'prompt' in this value; job k2-k3"],
+    ),
+    "a field that a plain frame lacks": (
+        "[{frame: frames/k1.png, prompt: on}, frames/k2.png, frames/k3.png]",
+        ["3:63: there is no 'prompt' in this value; job k2-k3"],
+    ),
+    "a field that no entry has": (
+        "[{frame: frames/k1.png, duration: 4}, frames/k2.png, {frame: frames/k3.png}]",
+        ["4:83: there is no 'prompt' in this value; job k1-k2 (and 1 more like it)"],
+    ),
+    "a frame that is not there": (
+        "[{frame: frames/k1.png, prompt: a}, {prompt: b, frame: frames/kk.png}, frames/k2.png]",
+        ["3:81: 'frames/kk.png' does not exist; did you mean 'frames/k3.png'?; job k1-kk (and 1 more like it)"],
+    ),
+    "a value that the request does not take": (
+        '[{frame: frames/k1.png, prompt: "\\e[31mred"}, frames/k2.png]',
+        ["3:58: prompt holds the control character '\\x1b'; job k1-k2"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("frames", "expected"), LINKS.values(), ids=LINKS.keys())
+def test_a_slip_in_a_written_chain_is_told_where_it_stands(folder: Folder, frames: str, expected: list[str]) -> None:
+    draw(folder, "k1.png", "k2.png", "k3.png")
+    assert told(folder, f"chain: {frames}", prompt="{{ it.prompt }}") == [f"jobs.yaml:{line}" for line in expected]
+
+
+def story(folder: Folder, *frames: str) -> None:
+    """A local spec of a chain with a prompt and a length for each of its clips, and two takes of each."""
+    for number, frame in enumerate(frames):
+        if not (folder.path / "frames" / f"{frame}.png").exists():
+            folder.frame(f"{frame}.png", f"rgb({number * 60}, {sum(frame.encode()) % 250}, 90)")
+    entries = [f"{{frame: frames/{frame}.png, prompt: leave {frame}, duration: 1}}" for frame in frames[:-1]]
+    chain = "".join(f"          - {entry}\n" for entry in [*entries, f"frames/{frames[-1]}.png"])
+    folder.write(
+        "version: 1\ntiming: {poll_min: 0.05}\ndefaults: {model: viduq2-turbo, resolution: 540p}\njobs:\n"
+        f"  - matrix:\n      shot:\n        chain:\n{chain}      seed: [7, 8]\n"
+        '    request:\n      images: ["{{ shot.first }}", "{{ shot.last }}"]\n      prompt: "{{ shot.prompt }}"\n'
+        '      duration: "{{ shot.duration }}"\n      seed: "{{ seed }}"\n'
+    )
+
+
+def planned(folder: Folder) -> dict[str, tuple[str, str]]:
+    """The key and the step of each job, in the order of the plan."""
+    plan = folder("plan", "jobs.yaml", "--json")
+    assert plan.code == 0, plan.err
+    return {job["name"]: (job["key"], job["step"]) for job in plan.document["jobs"]}
+
+
+def test_a_frame_put_into_a_chain_renames_and_remakes_nothing_but_the_clip_it_splits(folder: Folder) -> None:
+    story(folder, "k1", "k2", "k3")
+    before = planned(folder)
+    assert list(before) == ["k1-k2-7", "k1-k2-8", "k2-k3-7", "k2-k3-8"]
+    made = folder("jobs.yaml", "--json")
+    assert made.code == 0, made.err
+    story(folder, "k1", "k9", "k2", "k3")
+    after = planned(folder)
+    assert list(after) == [f"{link}-{seed}" for link in ("k1-k9", "k9-k2", "k2-k3") for seed in (7, 8)]
+    assert {name: step for name, (_, step) in after.items() if step != "submit"} == {
+        "k2-k3-7": "skip",
+        "k2-k3-8": "skip",
+    }
+    assert all(after[name][0] == before[name][0] for name in after.keys() & before.keys())
+    assert len({key for key, _ in [*before.values(), *after.values()]}) == 8
+
+
 PATTERNS = {
     "a folder above": ("../*.png", "leads out of the spec's folder"),
     "a folder above, in the middle": ("frames/../../*.png", "leads out of the spec's folder"),

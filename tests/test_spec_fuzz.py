@@ -45,7 +45,7 @@ VALUES: list[Any] = [
     "frames/*.png", "frames/harbour-a.png", "../x", "https://example.org/a.png", "\0", "\x1b[31m", "\u202e", "\r\n",
     "海", "x" * 300, [], {}, [None], [[]], {"a": 1}, {"file": "prompts/slow.txt"}, {"range": [1, 3]},
     {"csv": "shots.csv"}, {"chain": "frames/*.png"}, {"pairs": {"first": "frames/*-a.png", "last": "frames/*-b.png"}},
-    [1, 2], ["a", "b"],
+    [1, 2], ["a", "b"], {"chain": [{"frame": "frames/k2-a.png", "prompt": "{{ look }}"}, "frames/k2-b.png"]},
 ]  # fmt: skip
 WORDS = ["version", "provider", "vars", "defaults", "jobs", "name", "matrix", "zip", "exclude", "request", "extra"]
 WORDS += [

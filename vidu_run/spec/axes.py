@@ -17,12 +17,17 @@ MOST_TESTS = 5_000_000
 
 
 class BadAxis(ValueError):
-    """A sentence about one axis; `way` leads from the axis to the value it is about, or it stands at `place`."""
+    """A sentence about one axis; `way` leads from the axis to the value it is about (or `of_key` to its key), or it
+    stands at `place`.
+    """
 
-    def __init__(self, message: str, way: tuple[str | int, ...] = (), place: Place | None = None) -> None:
+    def __init__(
+        self, message: str, way: tuple[str | int, ...] = (), place: Place | None = None, of_key: bool = False
+    ) -> None:
         super().__init__(message)
         self.way = way
         self.place = place
+        self.of_key = of_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from vidu_run.job import Frame, Image, Request
 from vidu_run.key import canonical
 from vidu_run.providers.catalogue import validator
 from vidu_run.providers.rules import Limits
+from vidu_run.spec.links import unfit_field
 from vidu_run.spec.read import Document, Path_, walk
-from vidu_run.spec.words import describe, missing, one_line, shown, unknown_fields
+from vidu_run.spec.words import describe, missing, one_line, shown, unknown_fields, unnameable
 
 FREE = ("prompt", "seed", "images", "payload")
 """Fields that no other field's rules depend on: each is checked by itself, once for each value."""
@@ -32,7 +33,6 @@ LONGEST_NAME = 120
 LONGEST_PART = 200
 """Bytes of a file's or folder's name: systems take 255, and `.mp4`, a key or a hash may be added."""
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """No text for a model or a label has a use for these; line ends and tabs are none of them."""
 
@@ -145,12 +145,15 @@ def _structure(document: Document, schema: Mapping[str, Any], whole: str) -> lis
 
 
 def _names(document: Document) -> Iterator[Problem]:
-    """Vars and axes that no template could name. (To Python's `$` a name may end in a line end.)"""
+    """Vars, axes and fields of a chain that no template could name, or that would hide what a link has of its own."""
     for way, place in document.keys.items():
+        why = None
         if way[:-1] == ("vars",) or (way[::2] == ("jobs", "matrix") and len(way) == 4):
-            name = str(way[-1])
-            if not NAME.fullmatch(name):
-                yield Problem(place, f"{shown(name)} cannot be a name: templates know letters, digits, _")
+            why = unnameable(str(way[-1]))
+        elif len(way) == 7 and way[:6:2] == ("jobs", "matrix", "chain"):
+            why = unfit_field(str(way[-1]))
+        if why:
+            yield Problem(place, why)
 
 
 def image_findings(images: Sequence[Image], rules: ImageRules) -> list[Finding]:

@@ -131,7 +131,8 @@ class Item:
                     raise BadAxis(f"the axis {name} has the name of a var")
                 made.append(self._axis(name, value, way))
             except BadAxis as error:
-                self.work.problem(error.place or self.work.document.place((*way, *error.way)), str(error))
+                place = error.place or self.work.document.place((*way, *error.way), of_key=error.of_key)
+                self.work.problem(place, str(error))
             except BadTemplate as error:
                 self.work.blame(error, self.work.document.place(error.way or way))
         return made
@@ -144,14 +145,15 @@ class Item:
         elif "range" in value:
             axis = Axis(name, range_values(value["range"]), lambda number, rest: document.place((*way, "range")))
         else:
-            read = self.work.sources(name, Cell(self.work, value, way).render(self.work.vars), way)
-            axis = replace(read, values=[self._filed(read, number) for number in range(len(read.values))])
+            axis = self.work.sources(name, Cell(self.work, value, way).render(self.work.vars), way)
+            if "csv" in value:
+                axis = replace(axis, values=[self._filed(axis, number) for number in range(len(axis.values))])
         if name == "seed":
             _no_zero(axis)
         return axis
 
     def _filed(self, axis: Axis, number: int) -> dict[str, Any]:
-        """A value read from files; its texts are templates as those in the spec are."""
+        """A row of a CSV file; its texts are templates as those in the spec are."""
         value: dict[str, Any] = dict(axis.values[number])
         for name, text in value.items():
             if not isinstance(text, str) or not is_template(text):

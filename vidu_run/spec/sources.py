@@ -11,14 +11,14 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vidu_run.errors import Place
 from vidu_run.frames import BadFrame, inside, small_text
 from vidu_run.spec.axes import Axis, BadAxis
+from vidu_run.spec.links import linked, place_of, written
 from vidu_run.spec.read import Document, Path_, json_scalar
 from vidu_run.spec.words import shown
 
@@ -52,12 +52,10 @@ class FileAxes:
             frames = [matched[stood] for stood in sorted(matched, key=_natural)]
             if len(frames) < 2:
                 raise BadAxis(f"{shown(value)} matches {len(frames)} of the two files that a chain needs", (kind,))
-            return Axis(name, _chained(frames), lambda _, rest: self._document.place(here))
-        return Axis(name, _chained(_texts(value)), self._linked(here))
-
-    def _linked(self, way: Path_) -> Callable[[int, Path_], Place]:
-        """A link of a written chain stands where its first frame does, or its last."""
-        return lambda number, rest: self._document.place((*way, number + (rest[:1] == ("last",))))
+            return Axis(name, linked((frame, {}) for frame in frames), lambda _, rest: self._document.place(here))
+        return Axis(
+            name, linked(written(value)), lambda number, rest: self._document.place((*here, *place_of(number, rest)))
+        )
 
     def _matched(self, pattern: Any, way: Path_) -> Matched:
         parts = _pattern_parts(pattern, way)
@@ -157,23 +155,6 @@ def _paired(first: Matched, last: Matched) -> list[dict[str, Any]]:
         {"name": "-".join(stood), "index": index, "first": first[stood], "last": last[stood]}
         for index, stood in enumerate(sorted(first, key=_natural), 1)
     ]
-
-
-def _chained(frames: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {"name": f"{_stem(first)}-{_stem(last)}", "index": index, "first": first, "last": last}
-        for index, (first, last) in enumerate(pairwise(frames), 1)
-    ]
-
-
-def _texts(frames: Any) -> list[str]:
-    if not isinstance(frames, list) or len(frames) < 2 or any(not isinstance(frame, str) for frame in frames):
-        raise BadAxis(f"a chain is a pattern, or a list of two frames or more, not {shown(frames)}", ("chain",))
-    return frames
-
-
-def _stem(frame: str) -> str:
-    return PurePosixPath(frame).stem
 
 
 def _natural(stood: tuple[str, ...]) -> list[tuple[list[tuple[int, str]], str]]:

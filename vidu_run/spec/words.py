@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
@@ -26,6 +27,7 @@ FORMS = {
 }
 """What the patterns of the schemas mean."""
 
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CLEAR_ENOUGH = 80
 MOST_NAME = 120
 MOST_HINTS = 20
@@ -83,6 +85,11 @@ def unknown_fields(error: Error) -> list[tuple[str, str]]:
     known = error.schema.get("properties", {})
     unknown = [name for name in error.instance if name not in known]
     return [(name, _near(name, known) if number < MOST_HINTS else "") for number, name in enumerate(unknown)]
+
+
+def unnameable(name: str) -> str | None:
+    """What keeps a template from naming it. (To a schema's `$` a name may end in a line end.)"""
+    return None if NAME.fullmatch(name) else f"{shown(name)} cannot be a name: templates know letters, digits, _"
 
 
 def shown(value: Any) -> str:
