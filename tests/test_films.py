@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ av = pytest.importorskip("av")
 SPEC = """version: 1
 provider: local
 {films}
+timing: {{poll_min: 0.05}}
 jobs:
   - name: "{{{{ shot.name }}}}-s{{{{ seed }}}}"
     matrix:
@@ -34,12 +36,32 @@ FILMS = 'films: [{name: harbour, jobs: "*"}]'
 OUT = "out/jobs.local"
 
 
-@pytest.fixture
-def story(folder: Folder) -> Folder:
+def told(folder: Folder) -> Folder:
     """Three keyframes, so two transitions, each with two seeds."""
     for number, colour in enumerate(("teal", "navy", "maroon")):
         folder.frame(f"k{number}.png", colour)
     folder.write(SPEC.format(films=FILMS))
+    return folder
+
+
+@pytest.fixture
+def story(folder: Folder) -> Folder:
+    return told(folder)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The story's folder after a run, which every test of what comes later would begin with."""
+    folder = told(Folder(tmp_path_factory.mktemp("made") / "repo"))
+    done = folder("jobs.yaml")
+    assert done.code == 0, done.err
+    return folder.path
+
+
+@pytest.fixture
+def delivered(folder: Folder, made: Path) -> Folder:
+    """A copy of its own for each test."""
+    shutil.copytree(made, folder.path, dirs_exist_ok=True)
     return folder
 
 
@@ -52,50 +74,44 @@ def frames_of(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-def test_a_run_ends_with_its_film_of_the_first_takes_in_the_order_of_the_spec(story: Folder) -> None:
-    done = story("jobs.yaml")
-
-    assert done.code == 0, done.err
-    film = json.loads((story.path / OUT / "films/harbour.json").read_text())
+def test_a_run_ends_with_its_film_of_the_first_takes_in_the_order_of_the_spec(delivered: Folder) -> None:
+    film = json.loads((delivered.path / OUT / "films/harbour.json").read_text())
     assert takes(film) == ["k0-k1-s1", "k1-k2-s1"]
     assert film["way"] == "remuxed"
-    assert frames_of(story.path / OUT / "films/harbour.mp4") == film["frames"] + film["hidden"]
-    with av.open(str(story.path / OUT / "films/harbour.mp4")) as container:
+    assert frames_of(delivered.path / OUT / "films/harbour.mp4") == film["frames"] + film["hidden"]
+    with av.open(str(delivered.path / OUT / "films/harbour.mp4")) as container:
         assert container.metadata["title"] == "harbour"
         assert film["takes"][0]["key"] in container.metadata["comment"]
-    assert "Film harbour: films/harbour.mp4" in (story.path / OUT / "report.html").read_text()
+    assert "Film harbour: films/harbour.mp4" in (delivered.path / OUT / "report.html").read_text()
 
 
-def test_a_pick_chooses_the_take_and_the_film_alone_is_made_again(story: Folder) -> None:
-    assert story("jobs.yaml").code == 0
-    clips = {path: path.stat().st_mtime_ns for path in (story.path / OUT / "videos").rglob("*.mp4")}
-    jobs = {job["name"]: job["key"] for job in story("status", "jobs.yaml", "--json").document["jobs"]}
-    story.write(f"picks: [{{key: {jobs['k1-k2-s2']}, name: k1-k2-s2, stars: 4, note: ''}}]\n", "jobs.picks.yaml")
+def test_a_pick_chooses_the_take_and_the_film_alone_is_made_again(delivered: Folder) -> None:
+    clips = {path: path.stat().st_mtime_ns for path in (delivered.path / OUT / "videos").rglob("*.mp4")}
+    jobs = {job["name"]: job["key"] for job in delivered("status", "jobs.yaml", "--json").document["jobs"]}
+    delivered.write(f"picks: [{{key: {jobs['k1-k2-s2']}, name: k1-k2-s2, stars: 4, note: ''}}]\n", "jobs.picks.yaml")
 
-    (film,) = story("film", "jobs.yaml", "--json").document["films"]
+    (film,) = delivered("film", "jobs.yaml", "--json").document["films"]
 
     assert takes(film) == ["k0-k1-s1", "k1-k2-s2"]
     assert [take["chosen"] for take in film["takes"]] == ["the first of 2", "4 stars"]
     assert {path: path.stat().st_mtime_ns for path in clips} == clips
 
 
-def test_a_rejected_take_gives_way_to_the_next(story: Folder) -> None:
-    assert story("jobs.yaml").code == 0
-    jobs = {job["name"]: job["key"] for job in story("status", "jobs.yaml", "--json").document["jobs"]}
-    story.write(f"picks: [{{key: {jobs['k0-k1-s1']}, name: k0-k1-s1, stars: 0, note: ''}}]\n", "jobs.picks.yaml")
+def test_a_rejected_take_gives_way_to_the_next(delivered: Folder) -> None:
+    jobs = {job["name"]: job["key"] for job in delivered("status", "jobs.yaml", "--json").document["jobs"]}
+    delivered.write(f"picks: [{{key: {jobs['k0-k1-s1']}, name: k0-k1-s1, stars: 0, note: ''}}]\n", "jobs.picks.yaml")
 
-    (film,) = story("film", "jobs.yaml", "--json").document["films"]
+    (film,) = delivered("film", "jobs.yaml", "--json").document["films"]
 
     assert takes(film) == ["k0-k1-s2", "k1-k2-s1"]
 
 
-def test_a_film_of_the_same_takes_is_left_as_it_is(story: Folder) -> None:
-    assert story("jobs.yaml").code == 0
-    film = story.path / OUT / "films/harbour.mp4"
+def test_a_film_of_the_same_takes_is_left_as_it_is(delivered: Folder) -> None:
+    film = delivered.path / OUT / "films/harbour.mp4"
     before = film.stat().st_mtime_ns
 
-    assert story("film", "jobs.yaml").code == 0
-    assert story("jobs.yaml").code == 0
+    assert delivered("film", "jobs.yaml").code == 0
+    assert delivered("jobs.yaml").code == 0
     assert film.stat().st_mtime_ns == before
 
 
@@ -110,17 +126,16 @@ def test_a_film_waits_for_its_clips_and_says_for_which(story: Folder) -> None:
     assert "waits for 1 clip: k1-k2-s1" in waiting.out
 
 
-def test_a_damaged_clip_is_named_and_the_film_that_was_there_stays(story: Folder) -> None:
-    assert story("jobs.yaml").code == 0
-    film = story.path / OUT / "films/harbour.mp4"
+def test_a_damaged_clip_is_named_and_the_film_that_was_there_stays(delivered: Folder) -> None:
+    film = delivered.path / OUT / "films/harbour.mp4"
     before = film.read_bytes()
-    jobs = {job["name"]: job for job in story("status", "jobs.yaml", "--json").document["jobs"]}
-    clip = story.path / OUT / jobs["k1-k2-s2"]["file"]
+    jobs = {job["name"]: job for job in delivered("status", "jobs.yaml", "--json").document["jobs"]}
+    clip = delivered.path / OUT / jobs["k1-k2-s2"]["file"]
     clip.write_bytes(bytes(clip.stat().st_size))
     key = jobs["k1-k2-s2"]["key"]
-    story.write(f"picks: [{{key: {key}, name: k1-k2-s2, stars: 4, note: ''}}]\n", "jobs.picks.yaml")
+    delivered.write(f"picks: [{{key: {key}, name: k1-k2-s2, stars: 4, note: ''}}]\n", "jobs.picks.yaml")
 
-    refused = story("film", "jobs.yaml")
+    refused = delivered("film", "jobs.yaml")
 
     assert refused.code == 2
     assert "k1-k2-s2.mp4" in refused.err

@@ -31,10 +31,11 @@ def test_the_wheel_in_an_empty_environment_runs_the_quickstart_and_a_starter(tmp
 
     quiet = ("--quiet", "--disable-pip-version-check")
     do(sys.executable, "-m", "pip", "wheel", *quiet, "--no-deps", "--wheel-dir", tmp_path / "dist", ROOT)
-    venv.create(tmp_path / "empty", with_pip=True)
+    venv.create(tmp_path / "empty", with_pip=False)
     bin_folder = tmp_path / "empty/bin"
     wheel = next((tmp_path / "dist").glob("vidu_run-*.whl"))
-    do(bin_folder / "python", "-m", "pip", "install", *quiet, f"{wheel}[local]")
+    into = ("--python", bin_folder / "python")
+    do(sys.executable, "-m", "pip", *into, "install", *quiet, "--no-compile", f"{wheel}[local]")
     shutil.copytree(
         ROOT / "examples/quickstart", tmp_path / "quickstart", ignore=shutil.ignore_patterns("out", "scenes", "*.py")
     )
