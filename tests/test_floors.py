@@ -64,6 +64,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     (
         "specs",
         [
+            "spec.links",
             "spec.cell",
             "spec.columns",
             "spec.item",
