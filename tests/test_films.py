@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Folder
+from conftest import Folder, Result
 
 from vidu_run.films import segments
 from vidu_run.spec.load import load
@@ -82,7 +82,7 @@ def test_a_run_ends_with_its_film_of_the_first_takes_in_the_order_of_the_spec(de
     with av.open(str(delivered.path / OUT / "films/harbour.mp4")) as container:
         assert container.metadata["title"] == "harbour"
         assert film["takes"][0]["key"] in container.metadata["comment"]
-    assert "Film harbour: films/harbour.mp4" in (delivered.path / OUT / "report.html").read_text()
+    assert [round(start, 1) for start in film["starts"]] == [0.0, 1.0]
 
 
 def test_a_pick_chooses_the_take_and_the_film_alone_is_made_again(delivered: Folder) -> None:
@@ -140,6 +140,106 @@ def test_a_damaged_clip_is_named_and_the_film_that_was_there_stays(delivered: Fo
     assert refused.code == 2
     assert "k1-k2-s2.mp4" in refused.err
     assert film.read_bytes() == before
+
+
+def told_of(done: Result) -> dict[str, Any]:
+    (film,) = done.document["films"]
+    told: dict[str, Any] = film
+    return told
+
+
+def test_a_run_status_and_report_tell_of_the_same_film(story: Folder) -> None:
+    run = story("jobs.yaml", "--json")
+    film = told_of(run)
+
+    assert (film["name"], film["file"], film["waits"]) == ("harbour", "films/harbour.mp4", [])
+    assert (film["current"], film["same_cut"]) == (True, True)
+    assert film["seconds"] == pytest.approx(film["frames"] / 24, abs=0.01)
+    names = [[take["name"] for take in segment["takes"]] for segment in film["segments"]]
+    assert names == [["k0-k1-s1", "k0-k1-s2"], ["k1-k2-s1", "k1-k2-s2"]]
+    assert [(one["chosen"] == one["made"] == one["takes"][0]["key"], one["why"]) for one in film["segments"]] == [
+        (True, "the first of 2")
+    ] * 2
+    assert told_of(story("status", "jobs.yaml", "--json")) == film
+    (story.path / "jobs.yaml").unlink()
+    assert told_of(story("report", "--state", OUT, "--json")) == film
+
+
+def test_picks_make_a_film_old_until_it_is_made_again_and_the_page_with_it(story: Folder) -> None:
+    assert story("jobs.yaml").code == 0
+    page = story.path / OUT / "report.html"
+    first = told_of(story("status", "jobs.yaml", "--json"))["segments"][0]["takes"]
+    story.write(f"picks: [{{key: {first[1]['key']}, name: k0-k1-s2, stars: 1}}]\n", "jobs.picks.yaml")
+
+    old = told_of(story("status", "jobs.yaml", "--json"))
+    assert (old["current"], old["same_cut"]) == (False, True)
+    assert [(one["chosen"] == one["made"], one["why"]) for one in old["segments"]] == [
+        (False, "1 star"),
+        (True, "the first of 2"),
+    ]
+    before = page.stat().st_mtime_ns
+    assert story("film", "jobs.yaml").code == 0
+    assert told_of(story("status", "jobs.yaml", "--json"))["current"]
+    assert page.stat().st_mtime_ns > before
+    after = page.stat().st_mtime_ns
+    assert story("film", "jobs.yaml").code == 0
+    assert page.stat().st_mtime_ns == after
+
+
+def test_a_film_that_joins_or_leaves_the_spec_makes_the_page_anew(story: Folder) -> None:
+    page = story.path / OUT / "report.html"
+    story.write(SPEC.format(films=""))
+    assert "films" not in story("jobs.yaml", "--json").document
+    bare = page.read_text()
+    assert 'class="films"' not in bare
+
+    story.write(SPEC.format(films=FILMS))
+    assert "films" in story("jobs.yaml", "--json").document
+    assert 'class="films"' in page.read_text()
+    assert "Film harbour" not in page.read_text()
+
+    story.write(SPEC.format(films=""))
+    assert "films" not in story("jobs.yaml", "--json").document
+    assert 'class="films"' not in page.read_text()
+    assert "Film harbour: films/harbour.mp4" in page.read_text()
+
+
+def test_a_film_of_another_order_or_without_its_sound_is_told_as_another_cut(story: Folder) -> None:
+    assert story("jobs.yaml").code == 0
+    film = story.path / OUT / "films/harbour.json"
+    document = json.loads(film.read_text())
+    for change in ({"audio": False}, {"takes": document["takes"][::-1]}, {"takes": document["takes"][:1]}):
+        film.write_text(json.dumps({**document, **change}))
+        told = told_of(story("status", "jobs.yaml", "--json"))
+        assert (told["current"], told["same_cut"]) == (False, False), change
+    film.write_text(json.dumps({**document, "takes": [7, {}], "starts": "x", "frames": None}))
+    assert [one["start"] for one in told_of(story("status", "jobs.yaml", "--json"))["segments"]] == [None, None]
+    film.write_text("[")
+    assert told_of(story("status", "jobs.yaml", "--json"))["file"] is None
+
+
+def test_a_clip_with_other_bytes_than_the_film_has_is_not_in_it(story: Folder) -> None:
+    assert story("jobs.yaml").code == 0
+    film = story.path / OUT / "films/harbour.json"
+    document = json.loads(film.read_text())
+    document["takes"][1]["sha256"] = "0" * 64
+    film.write_text(json.dumps(document))
+
+    told = told_of(story("status", "jobs.yaml", "--json"))
+
+    assert [one["made"] is None for one in told["segments"]] == [False, True]
+    assert not told["current"]
+
+
+def test_picks_that_cannot_be_read_leave_status_its_answer(story: Folder) -> None:
+    assert story("jobs.yaml").code == 0
+    story.write("picks: 3", "jobs.picks.yaml")
+
+    done = story("status", "jobs.yaml", "--json")
+
+    assert done.code == 0
+    assert "jobs.picks.yaml:1:8: warning: picks must be a list" in done.err
+    assert told_of(done)["current"]
 
 
 @pytest.mark.parametrize(

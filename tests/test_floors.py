@@ -118,6 +118,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     ),
     ("desk", ["desk"]),
     ("session", ["session"]),
+    ("programme", ["programme"]),
     ("looks", ["view"]),
     ("past", ["drafts", "films", "siblings"]),
     (

@@ -60,7 +60,8 @@ def test_clips_that_are_coded_alike_are_copied_bit_for_bit_one_behind_the_other(
     film, joined = film_of(*three)
     assert digests(film) == [found for clip in three for found in digests(clip)]
     assert [time for time, _ in shown(film)] == [FRAME * number for number in range(53)]
-    assert joined == Joined(53, Fraction(53, 24), "remuxed", None, 0, "none", None, True)
+    starts = (Fraction(0), Fraction(12, 24), Fraction(29, 24))
+    assert joined == Joined(53, Fraction(53, 24), "remuxed", None, 0, "none", None, True, starts)
     assert seconds(film) == pytest.approx(53 / 24, abs=1e-4)
 
 
@@ -118,7 +119,8 @@ def test_clips_of_the_local_renderer_meet_in_the_still_they_share(tmp_path: Path
     for clip, first, last in zip(clips, stills, stills[1:], strict=False):
         render(replace(scene(first, last), sound=True), clip)
     film, joined = film_of(*clips)
-    assert joined == Joined(47, Fraction(47, 24) + Fraction(1, TICKS), "remuxed", None, 1, "kept", None, True)
+    seam = Fraction(23, 24) + Fraction(1, TICKS)
+    assert joined == Joined(47, seam + 1, "remuxed", None, 1, "kept", None, True, (Fraction(0), seam))
     assert digests(film) == digests(clips[0]) + digests(clips[1])
 
 

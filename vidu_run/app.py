@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,8 +19,8 @@ from vidu_run.console import Console
 from vidu_run.difference import Before
 from vidu_run.drafts import changed_frames
 from vidu_run.errors import AccountTrouble, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
-from vidu_run.films import Edit, Made, edits, make
-from vidu_run.folder import locked, output_folder
+from vidu_run.films import Edit, Made, edits, fact, make
+from vidu_run.folder import locked, output_folder, run_lives
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Limits, Sheet
@@ -31,16 +31,18 @@ from vidu_run.pace import Timing
 from vidu_run.picks import picks_file, read_picks
 from vidu_run.plan import Action, Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
+from vidu_run.programme import FACT
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.record import Record, State, ledger_record
 from vidu_run.recover import ListingFailed
 from vidu_run.reply import ENDED_BADLY, Balance
 from vidu_run.session import EMBEDDED, Reach, Service
+from vidu_run.shelf import present
 from vidu_run.siblings import Identity, sibling
 from vidu_run.spec.check import MOST_ALIKE, fold
 from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
 from vidu_run.spec.words import shown
-from vidu_run.state import Opening, arrange, finish_moves, open_state, present
+from vidu_run.state import Opening, arrange, finish_moves, open_state
 from vidu_run.stop import Stop, signals
 from vidu_run.work import Ended, Setting, act, ended, recover, target_of
 
@@ -94,13 +96,14 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
     out = where.folder(spec)
     console.greet(service.greeting, spec.provider.rehearses)
     with locked(out):
-        journal = await _opened(spec, service, out, wish.opening)
+        stars = _stars(spec)
+        journal = await _opened(spec, service, out, wish.opening, stars)
         try:
             setting = _setting(spec, where, out, wish)
             stop = Stop()
             async with Reach(service, out, spec.timing) as reach:
                 with signals(stop, console.say):
-                    spec = await _recovered(spec, setting, reach, journal, stop, console)
+                    spec = await _recovered(spec, stars, setting, reach, journal, stop, console)
                 plan = make_plan(spec.jobs, _found(spec, journal, out, {}), wish.plan)
                 _check_extra(plan)
                 console.problems(
@@ -114,7 +117,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                         incomplete = await act(plan, setting, reach, journal, stop, console, spec.jobs)
                     incomplete += await _late(setting, reach, journal, stop, console)
             if spec.continues:
-                spec = _known(spec, journal)
+                spec = await _plant(_known(spec, journal.records(), stars), journal, out)
                 plan = plan.now(make_plan(spec.jobs, _found(spec, journal, out, {}), Wish()))
             await _join(spec, journal, out, console)
             return await ended(plan, setting, journal, stop, incomplete, console, wish.wants_status)
@@ -123,14 +126,21 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
 
 
 def film(path: Path, where: Where, settings: Mapping[str, Any]) -> list[tuple[Edit, Made | None]]:
-    """Make the films of a spec whose clips are all there, from the files and the state alone. Never submits."""
+    """Make the films of a spec whose clips are all there, from the files and the state alone, and the page where one
+    was made. Never submits.
+    """
     spec = load(path, where.provider, settings)
     if not spec.films:
         raise UsageTrouble(f"{path}: it names no films; write `films: [{{name: all, jobs: '*'}}]`")
     out = where.folder(spec)
     with view.read(out) as journal:
-        wanted = _edits(_known(spec, journal), journal, out)
-    return [(edit, None if edit.missing else make(edit, out, spec.path.name, spec.provider.name)) for edit in wanted]
+        wanted = _edits(_known(spec, journal.records(), _stars(spec)), journal, out)
+    found = [(edit, None if edit.missing else make(edit, out, spec.path.name, spec.provider.name)) for edit in wanted]
+    if any(made and made.anew for _, made in found):
+        with view.read(out) as journal:
+            picks = results.picks_beside(journal, out, spec.path)
+            results.write_page(results.hold(journal, out, picks, run_lives(out)))
+    return found
 
 
 def _edits(spec: Spec, journal: ReadJournal, out: Path) -> list[Edit]:
@@ -204,10 +214,11 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     found = Found(records, present(out, records.values()), sum(line.get("credits") or 0 for line in lines))
     past: dict[Kind, list[float]] = {}
     founded = False
-    spec = _with_keys(spec, records)
+    stars = _stars(spec)
+    spec = _known(spec, records.values(), stars)
     if (out / state_file.NAME).exists():
         with view.read(out) as journal:
-            spec = _known(spec, journal, records)
+            spec = _known(spec, [*records.values(), *journal.records()], stars)
             found = _found(spec, journal, out, records)
             past = _past(spec, journal)
             founded = journal.meta("founded") is not None
@@ -331,13 +342,13 @@ async def _late(setting: Setting, reach: Reach, journal: SqliteJournal, stop: St
     return await act(_without_submits(journal, setting.out), setting, reach, journal, stop, console) if found else []
 
 
-async def _opened(spec: Spec, service: Service, out: Path, opening: Opening) -> SqliteJournal:
+async def _opened(spec: Spec, service: Service, out: Path, opening: Opening, stars: Mapping[Key, int]) -> SqliteJournal:
     """The journal with this spec's jobs in it and every delivered video under its job's present name."""
     identity = Identity(spec.path.name, spec.provider.name, service.origin)
     journal = await open_state(out, spec.path, identity, spec.jobs, _beside(spec, out), opening)
     try:
         await journal.remember(_facts(spec))
-        await _plant(_known(spec, journal), journal, out)
+        await _plant(_known(spec, journal.records(), stars), journal, out)
     except BaseException:
         journal.close()
         raise
@@ -345,36 +356,42 @@ async def _opened(spec: Spec, service: Service, out: Path, opening: Opening) -> 
 
 
 async def _plant(spec: Spec, journal: SqliteJournal, out: Path) -> Spec:
+    """The jobs and the films of the spec, by the keys that are known now, in the journal and on the disk."""
     await journal.plant(spec.jobs)
+    await journal.remember({FACT: fact(spec.films, spec.jobs)})
     await arrange(journal, out)
     return spec
 
 
-def _known(spec: Spec, journal: ReadJournal, ledger: Mapping[Key, Record] | None = None) -> Spec:
+def _known(spec: Spec, records: Iterable[Record], stars: Mapping[Key, int]) -> Spec:
     """The spec with the keys its jobs have by now."""
-    if not spec.continues:
-        return spec
-    return _with_keys(spec, {**(ledger or {}), **{record.key: record for record in journal.records()}})
+    return spec.known({record.key: record for record in records}, stars) if spec.continues else spec
 
 
-def _with_keys(spec: Spec, records: Mapping[Key, Record]) -> Spec:
-    """Raises SpecTrouble where a pick is waited for and the picks beside the spec cannot be understood."""
+def _stars(spec: Spec) -> dict[Key, int]:
+    """The picks beside a spec that waits for any. Raises SpecTrouble where they cannot be understood."""
     file = picks_file(spec.path)
     picks = read_picks(file) if spec.picks and file.is_file() else {}
-    return spec.known(records, {key: pick.stars for key, pick in picks.items() if pick.stars})
+    return {key: pick.stars for key, pick in picks.items() if pick.stars}
 
 
 async def _recovered(
-    spec: Spec, setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console
+    spec: Spec,
+    stars: Mapping[Key, int],
+    setting: Setting,
+    reach: Reach,
+    journal: SqliteJournal,
+    stop: Stop,
+    console: Console,
 ) -> Spec:
     """Look for what was bought and is not known here. What is found tells the keys of jobs that continue it, and so
     more to look for.
     """
+    spec = _known(spec, journal.records(), stars)
     while True:
-        spec = _known(spec, journal)
-        searched = [job.key for job in spec.jobs if all(image.task for image in job.continued)]
-        await recover([job for job in spec.jobs if job.key in set(searched)], setting, reach, journal, stop, console)
-        now = _known(spec, journal)
+        keyed = [job for job in spec.jobs if all(image.task for image in job.continued)]
+        await recover(keyed, setting, reach, journal, stop, console)
+        now = _known(spec, journal.records(), stars)
         if now.jobs == spec.jobs or stop.reasons:
             return now
         spec = await _plant(now, journal, setting.out)

@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from vidu_run import __version__
 from vidu_run.errors import Exit, SpecTrouble, Trouble, UsageTrouble
 from vidu_run.files import meant_spec
+
+if TYPE_CHECKING:
+    from vidu_run.picks import Picks
 
 T = TypeVar("T")
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -261,17 +264,21 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, w
     from vidu_run.console import Console
     from vidu_run.folder import run_lives
 
-    out = _folder(spec, state, options)
+    out, console = _folder(spec, state, options), Console()
     if watches:
         from vidu_run.watch import watch
 
         if verify:
             raise UsageTrouble("--verify reads every file once: it does not go with --watch")
-        watch(out, as_json, Console())
+        watch(out, as_json, console)
         return Exit.DONE
     with view.read(out) as journal:
-        document = view.status_of(journal, out, run_lives(out), verify)
-    console = Console()
+        picks: Picks = {}
+        if view.has_films(journal):
+            from vidu_run.results import readable_picks
+
+            picks = readable_picks(journal, out, spec, console.problems)
+        document = view.status_of(journal, out, run_lives(out), picks, verify)
     if as_json:
         console.raw(json.dumps(document, ensure_ascii=False))
     else:

@@ -19,10 +19,9 @@ from vidu_run.graph import Leaning, in_order
 from vidu_run.job import Continued, Frame, Image, Job, Key
 from vidu_run.names import meant
 from vidu_run.picks import Picks
+from vidu_run.programme import FOLDER, chosen, read_sidecar, reels
 from vidu_run.record import Record, State, seed_of
 from vidu_run.spec.load import Film
-
-FOLDER = "films"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +61,12 @@ def edits(
 def _edit(film: Film, jobs: Sequence[Job], records: Mapping[Key, Record], picks: Picks, here: frozenset[Key]) -> Edit:
     takes, missing = [], []
     for segment in segments(film, jobs):
-        chosen, why = take_of(segment, picks)
-        record = records.get(chosen.key)
-        if record is None or record.state is not State.DONE or chosen.key not in here:
-            missing.append(chosen.name)
+        at, why = chosen([take.key for take in segment], picks)
+        record = records.get(segment[at].key)
+        if record is None or record.state is not State.DONE or segment[at].key not in here:
+            missing.append(segment[at].name)
         else:
-            takes.append(Take(chosen, record, why))
+            takes.append(Take(segment[at], record, why))
     return Edit(film, tuple(takes), tuple(missing))
 
 
@@ -75,26 +74,25 @@ def segments(film: Film, jobs: Sequence[Job]) -> list[list[Job]]:
     """The takes of each segment: jobs that differ in their seed alone, in the order in which the film names them."""
     names = [job.name for job in jobs]
     shots = _shots(jobs)
-    found: dict[str, list[Job]] = {}
+    found: dict[str, dict[Key, Job]] = {}
     for pattern in film.jobs:
         wanted = meant(pattern, names)
         for job in (job for job in jobs if job.name in wanted):
-            takes = found.setdefault(shots[job.name], [])
-            if job not in takes:
-                takes.append(job)
-    return list(found.values())
+            found.setdefault(shots[job.name], {}).setdefault(job.key, job)
+    return [list(takes.values()) for takes in found.values()]
 
 
-def take_of(takes: Sequence[Job], picks: Picks) -> tuple[Job, str]:
-    """The take with the most stars; without any, the first of the spec that was not rejected. Never the first that
-    came: the same picks make the same film.
-    """
-    given = [(picks[take.key].stars if take.key in picks else None) for take in takes]
-    best = max(range(len(takes)), key=lambda at: given[at] or 0)
-    if given[best]:
-        return takes[best], f"{given[best]} star{'' if given[best] == 1 else 's'}"
-    first = next((at for at, stars in enumerate(given) if stars != 0), 0)
-    return takes[first], f"the first of {len(takes)}" if len(takes) > 1 else "the only one"
+def fact(films: Iterable[Film], jobs: Sequence[Job]) -> str:
+    """What the journal remembers of a spec's films: `programme.FACT`."""
+    told = [
+        {
+            "name": film.name,
+            "audio": film.audio,
+            "segments": [[take.key for take in takes] for takes in segments(film, jobs)],
+        }
+        for film in films
+    ]
+    return json.dumps(told, ensure_ascii=False)
 
 
 def make(edit: Edit, out: Path, spec: str, provider: str) -> Made:
@@ -104,7 +102,7 @@ def make(edit: Edit, out: Path, spec: str, provider: str) -> Made:
     target = out / FOLDER / f"{edit.film.name}.mp4"
     sidecar = target.with_suffix(".json")
     takes = [_told(take) for take in edit.takes]
-    known = _read(sidecar)
+    known = read_sidecar(sidecar)
     asked = {"takes": takes, "audio": edit.film.audio}
     if known is not None and target.is_file() and {name: known.get(name) for name in asked} == asked:
         return Made(target, known, anew=False)
@@ -124,6 +122,7 @@ def make(edit: Edit, out: Path, spec: str, provider: str) -> Made:
         "way": joined.way,
         "why": joined.why,
         "hidden": joined.hidden,
+        "starts": [float(start) for start in joined.starts],
         "sound": joined.audio,
         "sound_why": joined.audio_why,
         **asked,
@@ -168,21 +167,11 @@ def _shown_by(image: Image, shots: Mapping[str, str]) -> str:
     return image.sha256 if isinstance(image, Frame) else image.source
 
 
-def _read(sidecar: Path) -> dict[str, Any] | None:
-    try:
-        document = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return document if isinstance(document, dict) else None
-
-
-def told(out: Path) -> list[str]:
-    """The films that stand in an output folder, a line each."""
-    found = []
-    for sidecar in sorted((out / FOLDER).glob("*.json")):
-        film = _read(sidecar)
-        if film and sidecar.with_suffix(".mp4").is_file() and isinstance(film.get("seconds"), float):
-            clips = len(film.get("takes", ()))
-            counted = f"{clips} clip{'' if clips == 1 else 's'}"
-            found.append(f"Film {film.get('name')}: {FOLDER}/{sidecar.stem}.mp4, {film['seconds']:.1f} s of {counted}")
-    return found
+def told(out: Path, besides: Iterable[str] = ()) -> list[str]:
+    """The films that stand in an output folder, a line each; without those of these names."""
+    lines = []
+    for name, film in reels(out).items():
+        if name not in besides:
+            clips = f"{len(film.parts)} clip{'' if len(film.parts) == 1 else 's'}"
+            lines.append(f"Film {name}: {film.file}, {film.seconds:.1f} s of {clips}")
+    return lines

@@ -9,19 +9,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from vidu_run import __version__, films, ledger
 from vidu_run.drafts import SEEDS, Draft, drafts
-from vidu_run.errors import StorageTrouble
+from vidu_run.errors import Problem, SpecTrouble, StorageTrouble
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import SHOWN, ReadJournal, SqliteJournal
 from vidu_run.picks import Pick, Picks, picks_file, read_picks
 from vidu_run.price import Prices
+from vidu_run.programme import FACT, programme, reels
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.providers.rules import Effective
 from vidu_run.record import Record, State
@@ -32,6 +33,8 @@ from vidu_run.view import known
 
 Say = Callable[[str, str], None]
 """Tells the user a line in a colour."""
+
+Warn = Callable[[Sequence[Problem]], None]
 
 PAGE = "report.html"
 POSTERS = "posters"
@@ -103,7 +106,10 @@ def hold(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Held
         notes=tuple(note for note in (journal.meta("notes") or "").split("\n") if note),
         link_hours=rules.limits.link_lifetime_hours,
         run_lives=run_lives,
-        status=status(spec, provider, sheets, records, run_lives),
+        status={
+            **status(spec, provider, sheets, records, run_lives),
+            **programme(journal.meta(FACT), sheets, records, picks, out),
+        },
     )
 
 
@@ -113,6 +119,15 @@ def picks_beside(journal: ReadJournal, out: Path, spec: Path | None) -> dict[Key
     """
     path = picks_file(spec or out.resolve().parent.parent / (journal.meta("spec") or "spec"))
     return read_picks(path) if path.is_file() else {}
+
+
+def readable_picks(journal: ReadJournal, out: Path, spec: Path | None, warn: Warn) -> dict[Key, Pick]:
+    """As `picks_beside`; where they cannot be understood there are none, and it is told as warnings."""
+    try:
+        return picks_beside(journal, out, spec)
+    except SpecTrouble as trouble:
+        warn([replace(problem, warning=True) for problem in trouble.problems])
+        return {}
 
 
 async def write_all(journal: SqliteJournal, out: Path, picks: Picks, say: Say) -> Path:
@@ -134,10 +149,11 @@ async def write_all(journal: SqliteJournal, out: Path, picks: Picks, say: Say) -
 
 def _shown(journal: ReadJournal, out: Path, picks: Picks) -> str:
     """All that the page shows beside the jobs; drafts, which another state holds, are not among it."""
-    facts = [journal.meta(fact) for fact in ("spec", "provider", "rules", "notes")]
+    facts = [journal.meta(fact) for fact in ("spec", "provider", "rules", "notes", FACT)]
     rules = choose_provider(journal.meta("rules") or LOCAL, journal.meta("provider") or "")
     verdicts = [[pick.key, pick.name, pick.stars, pick.note] for pick in picks.values()]
-    told = [__version__, facts, str(prices(rules).usd(1)), verdicts, _earlier(out), films.told(out)]
+    standing = [[name, asdict(film)] for name, film in reels(out).items()]
+    told = [__version__, facts, str(prices(rules).usd(1)), verdicts, _earlier(out), standing]
     return sha256(json.dumps(told).encode()).hexdigest()
 
 
@@ -164,6 +180,7 @@ def write_page(held: Held) -> Path:
         "picks_file": picks_file(Path(held.spec)).name,
         "picks": [[pick.key, pick.name, pick.stars, pick.note] for pick in held.picks.values()],
         "promote": f"vidu-run promote {held.target}",
+        "film": f"vidu-run film {held.target}",
     }
     hints = {state: text.replace("SPEC", held.target) for state, text in HINTS.items()}
     told = {key: draft.told(pictures.get(draft.file)) for key, draft in held.drafts.items()}
@@ -193,7 +210,8 @@ def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:
 
 
 def _notes(held: Held) -> list[str]:
-    notes = [*films.told(held.out), *_expiring(held), *_other_seeds(held), *_promoted(held), *_of_provider(held)]
+    shown = {film["name"] for film in held.status.get("films", ())}
+    notes = [*films.told(held.out, shown), *_expiring(held), *_other_seeds(held), *_promoted(held), *_of_provider(held)]
     if count := _earlier(held.out):
         notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
     return notes

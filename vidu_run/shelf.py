@@ -27,8 +27,10 @@ def shelf_name(sheet: Sheet) -> str:
 
 
 def present(out: Path, records: Iterable[Record]) -> frozenset[Key]:
-    """Keys whose delivered file stands where it should, with the size it had. `status --verify` reads the bytes."""
-    return frozenset(record.key for record in records if record.file and _size(out / record.file) == record.size)
+    """Keys whose delivered file stands where it should, with the size it had; a ledger's line counts only with the very
+    bytes it names. `status --verify` reads the bytes of all.
+    """
+    return frozenset(record.key for record in records if record.file and _stands(out / record.file, record))
 
 
 def moves(names: Mapping[Key, str], records: Iterable[Record]) -> list[Move]:
@@ -99,6 +101,12 @@ def _rename(source: Path, target: Path) -> None:
         sync(target.parent)
     except OSError as error:
         raise StorageTrouble(f"{target}: cannot be written ({error.strerror})") from None
+
+
+def _stands(path: Path, record: Record) -> bool:
+    if record.sha256 is None or _size(path) != record.size:
+        return False
+    return not record.elsewhere or (path.is_file() and file_digest(path) == record.sha256)
 
 
 def _size(path: Path) -> int | None:

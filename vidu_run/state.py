@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidu_run import ledger, shelf
 from vidu_run.errors import NeedsWord, UsageTrouble
-from vidu_run.files import file_digest
-from vidu_run.job import Job, Key
+from vidu_run.job import Job
 from vidu_run.journal import file as state_file
 from vidu_run.journal.sqlite import MOVED_ASIDE, SqliteJournal
-from vidu_run.record import Record, State
+from vidu_run.record import State
 from vidu_run.siblings import Identity, Sibling, sibling
 
 
@@ -63,7 +62,7 @@ async def open_state(
 
 async def arrange(journal: SqliteJournal, out: Path) -> None:
     """Give every delivered video the name its job has now."""
-    records = [record for record in journal.records() if not record.elsewhere or present(out, [record])]
+    records = [record for record in journal.records() if not record.elsewhere or shelf.present(out, [record])]
     wanted = shelf.moves(journal.names(), records)
     if wanted:
         await journal.plan_moves(wanted)
@@ -80,19 +79,6 @@ async def finish_moves(journal: SqliteJournal, out: Path) -> None:
         await journal.remember({MOVED_ASIDE: "yes"})
     shelf.put_in_place(out, listed)
     await journal.moved(listed)
-
-
-def present(out: Path, records: Iterable[Record]) -> frozenset[Key]:
-    """Keys whose video is there. A ledger's line counts only with the very bytes it names."""
-    found = []
-    for record in records:
-        if record.file is None or record.sha256 is None:
-            continue
-        path = out / record.file
-        if record.elsewhere and not (path.is_file() and file_digest(path) == record.sha256):
-            continue
-        found.append(record)
-    return shelf.present(out, found)
 
 
 def _check_identity(journal: SqliteJournal, out: Path, identity: Identity, how: Opening) -> None:

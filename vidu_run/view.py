@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidu_run.errors import UsageTrouble
 from vidu_run.files import file_digest
@@ -14,8 +14,12 @@ from vidu_run.job import Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.programme import FACT, programme
 from vidu_run.record import Record, State
 from vidu_run.report.data import status
+
+if TYPE_CHECKING:
+    from vidu_run.picks import Picks
 
 
 @contextmanager
@@ -33,13 +37,20 @@ def read(out: Path) -> Iterator[ReadJournal]:
         journal.close()
 
 
-def status_of(journal: ReadJournal, out: Path, run_lives: bool, verify: bool = False) -> dict[str, Any]:
-    """The object of `status --json`; with `verify` a delivered file whose bytes differ is told as an error."""
+def status_of(journal: ReadJournal, out: Path, run_lives: bool, picks: Picks, verify: bool = False) -> dict[str, Any]:
+    """The object of `status --json`, with the takes of films by `picks`; with `verify` a delivered file whose bytes
+    differ is told as an error.
+    """
     sheets, records = known(journal)
     if verify:
         records = {key: _verified(record, out) for key, record in records.items()}
     spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
-    return status(spec, provider, sheets, records, run_lives)
+    films = programme(journal.meta(FACT), sheets, records, picks, out)
+    return {**status(spec, provider, sheets, records, run_lives), **films}
+
+
+def has_films(journal: ReadJournal) -> bool:
+    return (journal.meta(FACT) or "[]") != "[]"
 
 
 def known(journal: ReadJournal) -> tuple[list[Sheet], Mapping[Key, Record]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vidu_run import results, show, view
 from vidu_run.api.trouble import ApiTrouble
 from vidu_run.console import Console, Progress, Spent
-from vidu_run.errors import Exit, SpecTrouble, StorageTrouble, exit_order
+from vidu_run.errors import Exit, StorageTrouble, exit_order
 from vidu_run.job import Job, Key
 from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
@@ -25,7 +25,7 @@ from vidu_run.record import Record, State
 from vidu_run.recover import Sought, reconcile
 from vidu_run.report.data import counts_of, public_state
 from vidu_run.session import Reach
-from vidu_run.state import present
+from vidu_run.shelf import present
 from vidu_run.stop import Stop, Stopped
 from vidu_run.tally import Part, Tally, by_kind, kind_of
 
@@ -254,7 +254,8 @@ async def ended(
         if (code := job_code(step, record, here)) is not Exit.DONE:
             single.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
     whole += [(int(Exit.NEEDS_WORD), text) for text in show.picks_wanted(plan.of(Action.PICK))]
-    page = await results.write_all(journal, setting.out, _picks(journal, setting, console), console.say)
+    picks = _picks(journal, setting, console)
+    page = await results.write_all(journal, setting.out, picks, console.say)
     names = journal.names()
     states = {key: public_state(records.get(key), run_lives=False) for key in {**names, **records}}
     if State.IN_DOUBT in states.values():
@@ -270,18 +271,14 @@ async def ended(
         counts=counts_of(states[key].value for key in names),
         page=page,
         # Now: once this journal is closed, another look would leave its log beside it.
-        status=view.status_of(journal, setting.out, run_lives=False) if wants_status else None,
+        status=view.status_of(journal, setting.out, False, picks) if wants_status else None,
     )
 
 
 def _picks(journal: SqliteJournal, setting: Setting, console: Console) -> Picks:
     """A file of picks that cannot be read is no reason to leave a run without its page."""
-    try:
-        spec = setting.source and setting.source / (journal.meta("spec") or "spec")
-        return results.picks_beside(journal, setting.out, spec)
-    except SpecTrouble as trouble:
-        console.problems([replace(problem, warning=True) for problem in trouble.problems])
-        return {}
+    spec = setting.source and setting.source / (journal.meta("spec") or "spec")
+    return results.readable_picks(journal, setting.out, spec, console.problems)
 
 
 def job_code(step: Step, record: Record | None, here: frozenset[Key]) -> Exit:

@@ -48,7 +48,8 @@ class Joined:
     """`frames` are those that are seen; `hidden` of the clips' are not, as they were the same as the ones behind them.
 
     `why` the pictures, and `audio_why` the sound, were encoded anew; None where they are the clips' own. `audio_why` is
-    also why sound was dropped. `chapters` is False where this PyAV cannot write them (before 16).
+    also why sound was dropped. `chapters` is False where this PyAV cannot write them (before 16). `starts` are
+    the seconds at which the clips begin.
     """
 
     frames: int
@@ -59,6 +60,7 @@ class Joined:
     audio: Audio
     audio_why: str | None
     chapters: bool
+    starts: tuple[Fraction, ...]
 
 
 def join(
@@ -82,7 +84,8 @@ def join(
     with _whole_or_not(target, sidecar) as part:
         chapters = _write(part, edit, sound, tags)
     way: Way = "remuxed" if edit.why is None else "encoded"
-    return Joined(edit.frames, edit.seconds, way, edit.why, edit.hidden, sound.audio, sound.why, chapters)
+    starts = tuple(part.start for part in edit.parts)
+    return Joined(edit.frames, edit.seconds, way, edit.why, edit.hidden, sound.audio, sound.why, chapters, starts)
 
 
 @dataclass(frozen=True, slots=True)

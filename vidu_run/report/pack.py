@@ -53,7 +53,32 @@ def page_data(document: Mapping[str, Any]) -> dict[str, Any]:
         "stills": stills.values,
         "fields": FIELDS,
         "rows": rows,
+        **_films(document),
     }
+
+
+def _films(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Of each film its segments: rows of the takes, the row of the one in the file, the second at which it begins.
+    `absent` are rows of takes whose clip is not in the folder. Nothing where the spec has no films.
+    """
+    films = document.get("films", ())
+    if not films:
+        return {}
+    rows = {job["key"]: number for number, job in enumerate(document["jobs"])}
+    takes = [take for film in films for segment in film["segments"] for take in segment["takes"]]
+    told = [
+        {
+            **{name: film[name] for name in ("name", "seconds", "frames", "same_cut")},
+            "file": _link(film["file"]),
+            "segments": [
+                [[rows[take["key"]] for take in segment["takes"]], rows.get(segment["made"]), segment["start"]]
+                for segment in film["segments"]
+            ],
+        }
+        for film in films
+    ]
+    absent = sorted({rows[take["key"]] for take in takes if not take["here"]})
+    return {"films": told, "film": document["film"], "absent": absent}
 
 
 def _row(job: Mapping[str, Any], texts: _Table, stills: _Table, axes: Mapping[str, _Table]) -> list[Any]:

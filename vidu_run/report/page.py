@@ -19,7 +19,8 @@ from vidu_run.files import write_durably
 from vidu_run.report.pack import page_data, script_json
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("dom", "clips", "picks", "player", "lines", "views", "focus", "main")
+FILMS = "films"
+SCRIPTS = ("dom", "clips", "picks", "player", "lines", "views", "focus", FILMS, "main")
 """Parts of one script, in the order in which they build on one another."""
 
 STATES = ("done", "ready", "submitted", "planned", "in_doubt", "failed", "rejected", "abandoned")
@@ -34,8 +35,9 @@ def write_page(document: Mapping[str, Any], target: Path) -> None:
 
 
 def render_page(document: Mapping[str, Any]) -> str:
-    style = (ASSETS / "page.css").read_text("utf-8")
-    script = page_script()
+    films = bool(document.get("films"))
+    style = page_style(films)
+    script = page_script(films)
     return (
         _environment()
         .get_template("page.html")
@@ -45,6 +47,7 @@ def render_page(document: Mapping[str, Any]) -> str:
             style=Markup(style),
             script=Markup(script),
             data=Markup(script_json(page_data(document))),
+            films=films,
             tally=tally(document["counts"]),
             money=_money(document),
             when=spoken_time(document["generated_at"]),
@@ -52,8 +55,14 @@ def render_page(document: Mapping[str, Any]) -> str:
     )
 
 
-def page_script() -> str:
-    return "\n".join(['"use strict";', *((ASSETS / f"{part}.js").read_text("utf-8") for part in SCRIPTS)])
+def page_style(films: bool) -> str:
+    return "".join((ASSETS / f"{part}.css").read_text("utf-8") for part in ("page", FILMS) if films or part != FILMS)
+
+
+def page_script(films: bool = True) -> str:
+    """Without films it does without the part that shows them."""
+    parts = [part for part in SCRIPTS if films or part != FILMS]
+    return "\n".join(['"use strict";', *((ASSETS / f"{part}.js").read_text("utf-8") for part in parts)])
 
 
 def content_policy(style: str, script: str) -> str:

@@ -4,6 +4,7 @@ const focus = {
   dialog: one("dialog.focus"),
   clips: [],
   current: null,
+  opener: null,
   stage: null,
   bar: null,
   screens: new Map(),
@@ -14,6 +15,7 @@ const focus = {
   },
 
   show(chosenClips) {
+    if (!this.dialog.open) this.opener = document.activeElement.closest(".films .open");
     this.leaveEnds();
     this.stage?.close();
     this.clips = chosenClips;
@@ -46,7 +48,8 @@ const focus = {
     this.leaveEnds();
     this.stage?.close();
     this.dialog.replaceChildren();
-    if (this.current) reach(this.current.final ?? this.current);
+    if (this.opener?.isConnected) this.opener.focus({ preventScroll: true });
+    else if (this.current) reach(this.current.final ?? this.current);
   },
 
   screen(clip) {

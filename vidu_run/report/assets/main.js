@@ -178,8 +178,8 @@ function reach(clip) {
 
 /* A verdict on a clip that was scrolled away brings it back: nobody judges what they do not see. */
 function inSight(clip) {
-  const place = clip && known.get(clip)?.getBoundingClientRect();
-  if (clip && !(place && place.bottom > 0 && place.top < innerHeight)) reach(clip);
+  const places = clip ? [known.get(clip), films.place(clip)].filter(Boolean).map((node) => node.getBoundingClientRect()) : [];
+  if (clip && !places.some((place) => place.bottom > 0 && place.top < innerHeight)) reach(clip);
 }
 
 function step(by) {
@@ -223,25 +223,28 @@ function annotate(clip, note, editing) {
 
 function judged(clip, quietly) {
   mark(clip);
+  films.judged(clip);
   focus.marked(clip);
   drawTally();
   if (!quietly) say(`${clip.name}: ${verdict(picks.of(clip))}`);
 }
 
 function undo() {
-  const clip = picks.undo();
+  const [clip, ...others] = picks.undo();
   if (!clip) {
     say("Nothing to undo");
     return;
   }
+  others.forEach((other) => judged(other, true));
   judged(clip);
-  if (!focus.open) reach(clip);
+  if (!focus.open && !films.holds(document.activeElement)) reach(clip);
 }
 
 /* Another window of this page picked something. */
 function elsewhere() {
   picks.load(false);
   for (const clip of known.keys()) mark(clip);
+  films.redrawn();
   if (focus.current) focus.marked(focus.current);
   drawTally();
 }
@@ -272,6 +275,7 @@ function chooseNone() {
 
 function playTogether(wanted, title) {
   hover.leave();
+  films.pause();
   if (!stage.empty && stage.title === title && wanted.slice(0, MOST_AT_ONCE).every((clip, at) => clip === stage.clips[at]) && stage.clips.length === Math.min(wanted.length, MOST_AT_ONCE) && !stage.broken.size) return stage.toggle();
   stage.show(wanted, title);
   stage.play();
@@ -281,6 +285,7 @@ function playTogether(wanted, title) {
 
 function look(clip) {
   hover.leave();
+  films.pause();
   if (stage.playing) stage.close();
   activate(clip.final ?? clip);
   focus.show(withDraft(clip.final ?? clip));
@@ -374,9 +379,9 @@ function openPicks() {
     all.length ? el("ul", { class: "sums" }, tally.map(([mark, many]) => el("li", null, mark, " ", el("b", null, String(many)))), out ? el("li", { class: "refused" }, "rejected ", el("b", null, String(out))) : null) : el("p", null, "Nothing is picked yet: point at a clip and press 1 to 5, or X to reject it."),
     picks.kept ? null : el("p", { class: "error" }, "This browser keeps nothing between visits: export before you close the page."),
     el("p", null, picks.edits.size ? `${count(picks.edits.size, "change")} of yours ${picks.edits.size === 1 ? "is" : "are"} not in ${name} yet. They are kept in this browser.` : all.length ? `All of it stands in ${name} already.` : ""),
-    el("div", { class: "row" }, button(`Download ${name}`, { class: "strong", click: download }, `Download ${name}`), button("Copy as text", { class: "plain", click: clipboard }, "Copy as text"), picks.edits.size ? button("Forget my changes", { class: "plain", click: () => (picks.forget(), drawTally(), refresh(), openPicks()) }, "Forget my changes") : null),
+    el("div", { class: "row" }, button(`Download ${name}`, { class: "strong", click: download }, `Download ${name}`), button("Copy as text", { class: "plain", click: clipboard }, "Copy as text"), picks.edits.size ? button("Forget my changes", { class: "plain", click: () => (picks.forget(), films.redrawn(), drawTally(), refresh(), openPicks()) }, "Forget my changes") : null),
     told,
-    el("p", null, "Beside the spec and in git, the file is read by ", el("code", null, "report"), " and ", el("code", null, "promote"), ", which writes the next spec:"),
+    el("p", null, "Beside the spec and in git, the file is read by ", el("code", null, "report"), page.films ? [", ", el("code", null, "film")] : "", " and ", el("code", null, "promote"), ", which writes the next spec:"),
     command(larger ? `${page.promote} --with resolution=${LARGEST}` : page.promote),
   ];
   dialog.replaceChildren(...parts.filter(Boolean));
@@ -448,15 +453,15 @@ function onKey(event) {
   if (event.repeat && !REPEATED.has(code)) return code === "Tab" || /^(?:Page|Home|End)/.test(code) ? undefined : handled(event, () => {});
   const near = focus.open;
   const clip = near ? focus.current : active;
-  const live = near ? focus.stage : stage;
-  const move = (by) => (near ? focus.go(by) : step(by));
+  const live = near ? focus.stage : (films.live() ?? stage);
+  const move = (by) => (near ? focus.go(by) : films.step(by) || step(by));
   const digit = /^(?:Digit|Numpad)([0-5])$/.exec(code)?.[1];
   const give = (number) => (decide(clip, { stars: number }), near || inSight(clip));
   if (digit !== undefined) return handled(event, () => (give(digit === "0" ? null : Number(digit)), event.shiftKey && digit !== "0" && move(1)));
   if (code in MOVES) return handled(event, () => move(MOVES[code]));
   if (key === "?") return handled(event, openKeys);
   const pressing = target.closest("button, a, summary");
-  if (code === "Space" && (!pressing || pressing.matches(".open"))) return handled(event, () => playActive(clip, live));
+  if (code === "Space" && (!pressing || pressing.matches(".sheet .open"))) return handled(event, () => playActive(clip, live));
   const acts = {
     Enter: () => !near && clip && look(clip),
     KeyX: () => give(REJECTED),
@@ -492,7 +497,9 @@ function escape(event, typing) {
     if (!typing.value || typing !== find) typing.blur();
     return;
   }
-  if (!stage.empty) stage.close();
+  const film = films.live();
+  if (film && !film.empty) film.close();
+  else if (!stage.empty) stage.close();
   else chooseNone();
 }
 
@@ -504,6 +511,7 @@ function begin() {
   picks.load(true);
   drawAttention();
   drawTally();
+  films.begin();
   one(".toolbar").hidden = false;
   refresh();
   for (const each of document.querySelectorAll(".views button")) each.addEventListener("click", () => (setting("view", each.dataset.view), refresh()));

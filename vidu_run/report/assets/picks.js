@@ -40,20 +40,28 @@ const picks = {
 
   /* `editing` tells the keystrokes of one note from those of the next: undo takes back all of it. */
   set(clip, change, editing = null) {
-    const before = this.of(clip);
-    const after = { stars: before.stars, note: before.note, ...change };
-    if (same(before, after)) return;
-    if (!editing || this.past.at(-1)?.[2] !== editing) this.past.push([clip.key, before, editing]);
-    this.put(clip.key, after);
-    this.keep([clip.key]);
+    this.setAll([[clip, change]], editing);
   },
 
+  /* What is set together is taken back together. */
+  setAll(changes, editing = null) {
+    const steps = changes.map(([{ key }, change]) => {
+      const { stars, note } = this.edits.get(key) ?? this.inFile.get(key) ?? NOTHING;
+      return { key, before: { stars, note }, after: { stars, note, ...change } };
+    });
+    const real = steps.filter(({ before, after }) => !same(before, after));
+    if (!real.length) return;
+    if (!editing || this.past.at(-1)?.editing !== editing) this.past.push({ editing, steps: real });
+    for (const { key, after } of real) this.put(key, after);
+    this.keep(real.map(({ key }) => key));
+  },
+
+  /* The clips whose verdict is again what it was. */
   undo() {
-    const [key, before] = this.past.pop() ?? [];
-    if (key === undefined) return null;
-    this.put(key, { stars: before.stars, note: before.note });
-    this.keep([key]);
-    return byKey.get(key) ?? null;
+    const { steps } = this.past.pop() ?? { steps: [] };
+    for (const { key, before } of steps) this.put(key, before);
+    if (steps.length) this.keep(steps.map(({ key }) => key));
+    return steps.map(({ key }) => byKey.get(key)).filter(Boolean);
   },
 
   forget() {

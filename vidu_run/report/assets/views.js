@@ -132,20 +132,23 @@ const ORDERS = {
   took: ["slowest first", (one, other) => (other.took ?? -1) - (one.took ?? -1)],
 };
 
+/* What a page with films does more; the part that shows films says how. */
+const films = { begin() {}, marked() {}, judged() {}, redrawn() {}, pause() {}, step: () => false, live: () => null, place: () => null, holds: () => false };
+
 /* The pieces. */
 
 const shownWidth = () => (settings.view === "list" ? 160 : settings.size);
 
-function screen(clip) {
+function screen(clip, width = shownWidth(), selectable = true) {
   const open = el(
     "button",
     { type: "button", class: "open", "data-key": clip.key, click: (event) => (event.shiftKey || event.ctrlKey || event.metaKey ? choose(clip) : look(clip)) },
-    cover(clip, shownWidth()),
+    cover(clip, width),
   );
   const under = (event) => event.pointerType === "mouse" && !keyed && !stage.has(clip) && hover.enter(clip, box);
   const box = el("div", { class: "screen", pointerenter: under, pointermove: under, pointerleave: () => hover.leave() }, open);
   if (clip.final) box.append(el("span", { class: "tag" }, "draft"));
-  else if (clip.file) box.append(button(`Select ${clip.name}`, { class: "mark", tabindex: "-1", mousedown: keepFocus, click: () => choose(clip) }, icon("check")));
+  else if (clip.file && selectable) box.append(button(`Select ${clip.name}`, { class: "mark", tabindex: "-1", mousedown: keepFocus, click: () => choose(clip) }, icon("check")));
   return box;
 }
 
@@ -225,8 +228,11 @@ function facts(clip) {
 
 /* What changes about a piece that stands there already. */
 function mark(clip) {
-  const node = known.get(clip);
-  if (!node) return;
+  films.marked(clip);
+  if (known.has(clip)) markAs(known.get(clip), clip);
+}
+
+function markAs(node, clip) {
   node.classList.toggle("active", clip === active);
   node.classList.toggle("chosen", chosen.has(clip));
   one(".mark", node)?.setAttribute("aria-pressed", String(chosen.has(clip)));
