@@ -18,7 +18,7 @@ from vidu_run.compare import Comparison, compare
 from vidu_run.console import Console
 from vidu_run.difference import Before
 from vidu_run.drafts import changed_frames
-from vidu_run.errors import AccountTrouble, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
+from vidu_run.errors import AccountTrouble, Exit, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
 from vidu_run.films import Edit, Made, edits, fact, make
 from vidu_run.folder import locked, output_folder, run_lives
 from vidu_run.job import Job, Key
@@ -117,8 +117,12 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                         incomplete = await act(plan, setting, reach, journal, stop, console, spec.jobs)
                     incomplete += await _late(setting, reach, journal, stop, console)
             if spec.continues:
-                spec = await _plant(_known(spec, journal.records(), stars), journal, out)
+                spec = _known(spec, journal.records(), stars)
                 plan = plan.now(make_plan(spec.jobs, _found(spec, journal, out, {}), Wish()))
+                try:
+                    await _plant(spec, journal, out)
+                except StorageTrouble as trouble:
+                    stop.submits(Exit.STORAGE, str(trouble))
             await _join(spec, journal, out, console)
             return await ended(plan, setting, journal, stop, incomplete, console, wish.wants_status)
         finally:
