@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -19,8 +20,9 @@ from vidu_run.console import Console
 from vidu_run.difference import Before
 from vidu_run.drafts import changed_frames
 from vidu_run.errors import AccountTrouble, Exit, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
+from vidu_run.files import output_folder
 from vidu_run.films import Edit, Made, edits, fact, make
-from vidu_run.folder import locked, output_folder, run_lives
+from vidu_run.folder import locked, run_lives
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Limits, Sheet
@@ -32,7 +34,9 @@ from vidu_run.picks import picks_file, read_picks
 from vidu_run.plan import Action, Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
 from vidu_run.programme import FACT
+from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.providers.pricing import effective, prices
+from vidu_run.quiet import Asked, inputs, remember
 from vidu_run.record import Record, State, ledger_record
 from vidu_run.recover import ListingFailed
 from vidu_run.reply import ENDED_BADLY, Balance
@@ -40,7 +44,7 @@ from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.shelf import present
 from vidu_run.siblings import Identity, sibling
 from vidu_run.spec.check import MOST_ALIKE, fold
-from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
+from vidu_run.spec.load import Spec, load
 from vidu_run.spec.words import shown
 from vidu_run.state import Opening, arrange, finish_moves, open_state
 from vidu_run.stop import Stop, signals
@@ -91,7 +95,10 @@ class RunWish:
 
 async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ended:
     """Raises Trouble where nothing was sent; what happens from the first POST on is told in `Ended`."""
+    began = time.time()
     spec = load(path, where.provider, wish.settings, wish.assume_credits)
+    asked = Asked(path, where.provider, wish.settings, wish.assume_credits, where.environment)
+    made_of = inputs(spec, asked, began)
     service = where.service(spec)
     out = where.folder(spec)
     console.greet(service.greeting, spec.provider.rehearses)
@@ -124,7 +131,10 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 except StorageTrouble as trouble:
                     stop.submits(Exit.STORAGE, str(trouble))
             await _join(spec, journal, out, console)
-            return await ended(plan, setting, journal, stop, incomplete, console, wish.wants_status)
+            end = await ended(plan, setting, journal, stop, incomplete, console, wish.wants_status)
+            if end.code == Exit.DONE:
+                await remember(journal, out, asked, made_of)
+            return end
         finally:
             journal.close()
 

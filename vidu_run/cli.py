@@ -128,14 +128,20 @@ _state = click.option("--state", type=FOLDER, help="The output folder, where the
 @click.option("--moved-to", is_flag=True, help="The same service has a new address.")
 def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> int:
     """Buy what is asked for and not there yet."""
-    from vidu_run import app
+    from vidu_run import quiet
     from vidu_run.console import Console
+
+    console, given = Console(), _parsed(settings)
+    asked = quiet.Asked(spec, options["provider"], given, options["assume_credits"])
+    if not as_json and quiet.look(options, asked, console):
+        return Exit.DONE
+    from vidu_run import app
     from vidu_run.plan import Wish
     from vidu_run.state import Opening
 
     wish = app.RunWish(
         plan=Wish(options["only"], options["limit"], options["retry_failed"], options["rebuy"]),
-        settings=_parsed(settings),
+        settings=given,
         assume_credits=options["assume_credits"],
         concurrency=options["concurrency"],
         budget=options["budget"],
@@ -144,7 +150,6 @@ def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> i
         opening=Opening(options["fresh"], options["moved_to"]),
         wants_status=as_json,
     )
-    console = Console()
     return _told(_run(app.run(spec, _where(options), wish, console)), as_json, console)
 
 
@@ -578,6 +583,8 @@ def _folder(spec: Path | None, state: Path | None, options: Mapping[str, Any]) -
 
 def _parsed(settings: Sequence[str]) -> dict[str, Any]:
     """`NAME=VALUE`, the value read as a scalar of the spec would be."""
+    if not settings:
+        return {}
     from vidu_run.spec.read import json_scalar
 
     parsed = {}

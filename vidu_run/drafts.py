@@ -14,10 +14,10 @@ from vidu_run.errors import Problem, StorageTrouble, UsageTrouble
 from vidu_run.job import Frame, Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
+from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.providers.pricing import effective
 from vidu_run.providers.rules import Effective
 from vidu_run.record import State, seed_of
-from vidu_run.spec.load import LOCAL, choose_provider
 from vidu_run.view import read
 
 SEEDS = "the same seed with another model, resolution or length does not give the same video: each is a new take"

@@ -18,6 +18,12 @@ def spec_stem(name: str) -> str:
     return name.removesuffix(".yaml").removesuffix(".yml")
 
 
+def output_folder(spec: Path, home: str, provider: str) -> Path:
+    """`out/<spec name>/` beside the spec, `….local/` for the local API, `…@<provider>/` for another than the spec's."""
+    suffix = ".local" if provider == "local" else "" if provider == home else f"@{provider}"
+    return spec.parent / "out" / f"{spec_stem(spec.name)}{suffix}"
+
+
 def meant_spec(path: Path) -> Path | None:
     """Of a spec that is not there, the one beside it that has nearly its name, with or without its ending."""
     try:

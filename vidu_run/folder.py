@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from vidu_run.errors import HeldElsewhere, StorageTrouble
-from vidu_run.files import make_folder, spec_stem
+from vidu_run.files import make_folder, output_folder
 from vidu_run.journal import file as state_file
 from vidu_run.journal.sqlite import ReadJournal
 from vidu_run.lock import os_lock
@@ -18,12 +18,6 @@ from vidu_run.spec.read import read_yaml
 LOCK = "run.lock"
 PATIENCE = 1.0
 """Seconds to wait for the lock: `status` may hold it for an instant, to see whether a run lives."""
-
-
-def output_folder(spec: Path, home: str, provider: str) -> Path:
-    """`out/<spec name>/` beside the spec, `….local/` for the local API, `…@<provider>/` for another than the spec's."""
-    suffix = ".local" if provider == "local" else "" if provider == home else f"@{provider}"
-    return spec.parent / "out" / f"{spec_stem(spec.name)}{suffix}"
 
 
 def folder_of(spec: Path, provider: str | None) -> Path:

@@ -26,13 +26,13 @@ from vidu_run.key import plain
 from vidu_run.picks import Pick
 from vidu_run.plan import Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
-from vidu_run.providers.catalogue import read_schema, request_schema, validator
+from vidu_run.providers.catalogue import LOCAL, choose_provider, read_schema, request_schema, validator
 from vidu_run.providers.pricing import prices
 from vidu_run.record import Record, seed_of
 from vidu_run.spec.check import fold
 from vidu_run.spec.item import MAX_JOBS
 from vidu_run.spec.judge import MOST_SHRUNK
-from vidu_run.spec.load import LOCAL, Spec, choose_provider, load
+from vidu_run.spec.load import Spec, load
 from vidu_run.spec.read import read_yaml
 from vidu_run.spec.template import BadTemplate
 from vidu_run.spec.words import shown

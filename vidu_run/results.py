@@ -23,12 +23,12 @@ from vidu_run.journal.sqlite import SHOWN, ReadJournal, SqliteJournal
 from vidu_run.picks import Pick, Picks, picks_file, read_picks
 from vidu_run.price import Prices
 from vidu_run.programme import FACT, programme, reels
+from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.providers.rules import Effective
 from vidu_run.record import Record, State
 from vidu_run.report import table
 from vidu_run.report.data import Seen, page_document, status
-from vidu_run.spec.load import LOCAL, choose_provider
 from vidu_run.view import known
 
 Say = Callable[[str, str], None]

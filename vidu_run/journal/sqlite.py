@@ -195,6 +195,23 @@ class ReadJournal:
         with self._sound():
             return [Progressed(Key(row[0]), State(row[1]), *row[2:]) for row in rows]
 
+    def all_delivered(self) -> bool:
+        """Whether every job of the present spec was delivered into this folder, and nothing is on its way."""
+        left = self._one(
+            "SELECT 1 FROM jobs WHERE position IS NOT NULL"
+            " AND key NOT IN (SELECT key FROM attempts WHERE state = 'done') UNION ALL"
+            " SELECT 1 FROM attempts WHERE state IN ('intent', 'in_doubt', 'submitted', 'ready') LIMIT 1"
+        )
+        return left is None
+
+    def delivered_files(self) -> list[tuple[str, int]]:
+        """The videos of the present spec, relative to the output folder, and their sizes in bytes."""
+        rows = self._all(
+            "SELECT file, size FROM attempts WHERE state = 'done'"
+            " AND key IN (SELECT key FROM jobs WHERE position IS NOT NULL)"
+        )
+        return [(row[0], row[1]) for row in rows]
+
     def listed(self) -> set[Key]:
         """Jobs that the ledger says were delivered elsewhere."""
         return {Key(row["key"]) for row in self._all("SELECT key FROM ledger")}

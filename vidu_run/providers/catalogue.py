@@ -16,6 +16,10 @@ _PACKAGE = Path(__file__).parents[1]
 _DATA = Path(__file__).parent / "data"
 _PRICE_LIST = "-list"
 
+LOCAL = "local"
+LOCAL_RULES = "octopusx"
+"""Whose rules the local API follows where a spec names no other provider."""
+
 PROVIDER_NAMES = tuple(sorted(f.stem for f in _DATA.glob("*.json") if not f.stem.endswith(_PRICE_LIST)))
 """Those with a data file; `local` is none of them, it takes another provider's rules."""
 
@@ -39,6 +43,14 @@ def local_like(p: Provider) -> Provider:
     """The rules of `p` on the local server: no key, and no address until that server has one. It lists, cancels and
     tells a balance as `p` does, or does not."""
     return replace(p, name="local", base_url="", auth_scheme=None, key_variables=())
+
+
+def choose_provider(home: str, override: str | None) -> Provider:
+    """`local` takes the rules of the spec's own provider, so that a rehearsal checks and prices as the run will."""
+    name = override or home
+    if name != LOCAL:
+        return provider(name)
+    return local_like(provider(LOCAL_RULES if home == LOCAL else home))
 
 
 def request_schema(p: Provider) -> dict[str, Any]:

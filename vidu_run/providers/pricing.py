@@ -58,10 +58,15 @@ def prices(p: Provider, environment: Mapping[str, str] = os.environ) -> Prices:
     )
 
 
+def prices_file(environment: Mapping[str, str]) -> Path:
+    """Where the user's own prices stand, if there are any."""
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~")) / ".config")
+    return Path(environment.get(PRICES_VARIABLE) or home / "vidu-run" / "prices.json")
+
+
 def _mine(name: str, environment: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """The user's own prices for a provider, {} where there are none; and the file they stand in."""
-    home = Path(environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~")) / ".config")
-    path = Path(environment.get(PRICES_VARIABLE) or home / "vidu-run" / "prices.json")
+    path = prices_file(environment)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

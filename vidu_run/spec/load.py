@@ -15,7 +15,7 @@ from vidu_run.job import Job, Key
 from vidu_run.key import plain
 from vidu_run.names import meant
 from vidu_run.pace import Timing
-from vidu_run.providers.catalogue import local_like, provider, read_schema
+from vidu_run.providers.catalogue import LOCAL, LOCAL_RULES, choose_provider, read_schema
 from vidu_run.providers.rules import Provider
 from vidu_run.record import Record
 from vidu_run.spec.check import MOST_ALIKE, check_structure, fold
@@ -23,10 +23,6 @@ from vidu_run.spec.expand import expand
 from vidu_run.spec.judge import Judge
 from vidu_run.spec.read import Document, read_yaml
 from vidu_run.spec.sources import FileAxes
-
-LOCAL = "local"
-LOCAL_RULES = "octopusx"
-"""Whose rules the local API follows where a spec names no other provider."""
 
 USUAL_CONCURRENCY = 4
 """Tasks at the API at once where nobody says otherwise: below the five of Vidu's smallest package."""
@@ -59,6 +55,8 @@ class Spec:
     auto_concurrency: bool = False
     """`concurrency` is a guess: the account may say what its limit is."""
     films: tuple[Film, ...] = ()
+    looked: frozenset[str] = frozenset()
+    """Files and folders beside the frames that were looked at, relative to the spec's folder; also missing ones."""
     caveats: Mapping[tuple[Place, str], list[Job]] = field(default_factory=dict)
     """What is risky or without effect: where and what, and the jobs it was met in."""
 
@@ -113,7 +111,13 @@ def load(
     home = data.get("provider", LOCAL)
     chosen = choose_provider(home, provider_name)
     sources = FileAxes(path.parent, document)
-    drafts, problems = expand(document, sources, lambda source: _prompt_text(path.parent, source), settings or {})
+    texts: set[str] = set()
+
+    def read_text(source: str) -> str:
+        texts.add(source)
+        return _prompt_text(path.parent, source)
+
+    drafts, problems = expand(document, sources, read_text, settings or {})
     rules = LOCAL_RULES if home == chosen.name == LOCAL else home if chosen.name == LOCAL else chosen.name
     shrink = data.get("shrink", False)
     judge = Judge(chosen, rules, path.parent, problems, assume_credits, shrink)
@@ -133,6 +137,7 @@ def load(
         timing=Timing.of(data.get("timing", {})),
         shrink=shrink,
         films=films,
+        looked=frozenset(sources.looked | texts),
         caveats=judge.caveats,
     )
 
@@ -150,14 +155,6 @@ def _films(document: Document, names: Sequence[str]) -> tuple[tuple[Film, ...], 
                 way = ("films", number, "jobs") if isinstance(asked["jobs"], str) else ("films", number, "jobs", at)
                 problems.append(Problem(document.place(way), f"no job is called {pattern!r}"))
     return tuple(films), problems
-
-
-def choose_provider(home: str, override: str | None) -> Provider:
-    """`local` takes the rules of the spec's own provider, so that a rehearsal checks and prices as the run will."""
-    name = override or home
-    if name != LOCAL:
-        return provider(name)
-    return local_like(provider(LOCAL_RULES if home == LOCAL else home))
 
 
 def _prompt_text(folder: Path, source: str) -> str:

@@ -33,9 +33,13 @@ Matched = dict[tuple[str, ...], str]
 
 
 class FileAxes:
-    """Reads the `pairs`, `chain` and `csv` axes of one spec. Raises BadAxis."""
+    """Reads the `pairs`, `chain` and `csv` axes of one spec. Raises BadAxis.
+
+    `looked` are the files and folders, relative to the spec's folder, that what it said hangs on; also missing ones.
+    """
 
     def __init__(self, folder: Path, document: Document) -> None:
+        self.looked: set[str] = set()
         self._folder = folder
         self._document = document
 
@@ -79,6 +83,7 @@ class FileAxes:
         if "*" not in part:
             yield stood, f"{at}{part}/"
             return
+        self.looked.add(at)
         folder = inside(self._folder, at)
         if not folder.is_dir():
             return
@@ -93,12 +98,14 @@ class FileAxes:
 
     def _is_file(self, path: str) -> bool:
         """Also a link that leads nowhere: it has its own message."""
+        self.looked.add(path.rstrip("/"))
         file = self._folder / path.rstrip("/")
         return os.path.lexists(file) and not file.is_dir()
 
     def _rows(self, name: str, source: Any) -> Axis:
         if not isinstance(source, str):
             raise BadAxis(f"csv must be the path of a file, not {shown(source)}", ("csv",))
+        self.looked.add(source)
         try:
             text = small_text(inside(self._folder, source), MOST_CSV)
         except BadFrame as error:

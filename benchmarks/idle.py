@@ -1,0 +1,76 @@
+"""What the commands over a finished sweep cost: a run with nothing to do, `status`, `plan`, the first page.
+
+The sweep is made by `delivered.py`, nothing is bought. CPU is the median of some runs, beside `import aiohttp` in the
+same run; `page` is the first run over the state, which writes page, table and ledger, with posters of the frames alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent
+URL = "http://127.0.0.1:9"
+WITHOUT_POSTERS = "import sys; sys.modules['av'] = None; from vidu_run.cli import main; main()"
+
+
+def measured(words: Sequence[str]) -> tuple[float, float]:
+    """CPU seconds and peak megabytes of one process. (This one stays small: a child begins with its parent's peak.)"""
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen([sys.executable, *words], stdout=out, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        out.seek(0)
+        assert status == 0, out.read()[-2000:].decode()
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def commands(spec: Path) -> dict[str, Sequence[str]]:
+    run = ["run", str(spec), "--base-url", URL]
+    return {
+        "import aiohttp": ["-c", "import aiohttp"],
+        "page": ["-c", WITHOUT_POSTERS, *run],
+        "run": ["-m", "vidu_run", *run],
+        "status": ["-m", "vidu_run", "status", str(spec)],
+        "plan": ["-m", "vidu_run", "plan", str(spec), "--base-url", URL],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, nargs="+", default=[2_000, 100_000])
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--only", help="commands whose name has this in it, beside the first")
+    parser.add_argument("--folder", type=Path, help="where the sweeps are kept and found again; else they go")
+    wish = parser.parse_args()
+    os.environ["OCTOPUSX_API_KEY"] = "bench"
+    print("jobs       command          CPU s   of import aiohttp     MB   state MB")
+    with tempfile.TemporaryDirectory() as scratch:
+        for jobs in wish.jobs:
+            folder = (wish.folder or Path(scratch)) / str(jobs)
+            if not folder.exists():
+                subprocess.run([sys.executable, str(HERE / "delivered.py"), str(folder), str(jobs), URL], check=True)
+            table(jobs, folder, wish)
+
+
+def table(jobs: int, folder: Path, wish: argparse.Namespace) -> None:
+    out, importing = folder / "out/jobs", 0.0
+    for name, words in commands(folder / "jobs.yaml").items():
+        if wish.only and importing and wish.only not in name:
+            continue
+        if name == "page":
+            (out / "report.html").unlink(missing_ok=True)
+        taken = [measured(words) for _ in range(1 if name == "page" else wish.times)]
+        cpu, memory = median(cpu for cpu, _ in taken), max(memory for _, memory in taken)
+        importing = importing or cpu
+        state = (out / "state.db").stat().st_size / 1e6
+        print(f"{jobs:<10,} {name:<15} {cpu:>6.2f} {cpu / importing:>19.2f} {memory:>6.0f} {state:>10.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
