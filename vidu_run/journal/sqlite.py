@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +42,14 @@ RUN = "run"
 
 MOVED_ASIDE = "moves_set_aside"
 """The fact that every file on the list of moves has left its old name."""
+
+RECORD = ", ".join(
+    "id AS attempt" if field.name == "attempt" else field.name for field in fields(Record) if field.name != "elsewhere"
+)
+"""The columns of an attempt, as a record has them."""
+
+STATES = {state.value: state for state in State}
+"""A look into it takes a tenth of what an enumeration's own does; a word that is no state raises KeyError."""
 
 PACING = ("model", "resolution", "duration", "off_peak")
 """What of a request says how long its clip takes."""
@@ -115,12 +123,12 @@ class ReadJournal:
         """The latest attempt of each key that counts; for a key without one, what the ledger says."""
         wanted = None if keys is None else frozenset(keys)
         ledger = self._all("SELECT * FROM ledger")
-        attempts = self._all("SELECT * FROM attempts WHERE state != 'not_sent' ORDER BY id")
+        attempts = self._all(f"SELECT {RECORD} FROM attempts WHERE state != 'not_sent' ORDER BY id")
         with self._sound():
             found: dict[str, Record] = {row["key"]: ledger_record(json.loads(row["line"])) for row in ledger}
-            for row in attempts:
-                if row["key"] not in found or not found[row["key"]].elsewhere or row["state"] not in ENDED:
-                    found[row["key"]] = _record(row)
+            for record in map(_record, attempts):
+                if record.key not in found or not found[record.key].elsewhere or record.state not in ENDED:
+                    found[record.key] = record
         return (record for record in found.values() if wanted is None or record.key in wanted)
 
     def known(self) -> set[Key]:
@@ -130,7 +138,7 @@ class ReadJournal:
 
     def doubtful(self) -> list[tuple[Sheet, Record]]:
         """Jobs whose submission nobody knows the end of, also those that have left the spec."""
-        rows = self._all("SELECT * FROM attempts WHERE state = 'in_doubt' ORDER BY id")
+        rows = self._all(f"SELECT {RECORD} FROM attempts WHERE state = 'in_doubt' ORDER BY id")
         with self._sound():
             records = {record.key: record for record in map(_record, rows)}
         return [(sheet, records[sheet.key]) for sheet in (self.all_sheets() if records else ()) if sheet.key in records]
@@ -139,12 +147,14 @@ class ReadJournal:
         """Every attempt of every job, also those that were not sent, in their order."""
         found: dict[Key, list[Record]] = {}
         with self._sound():
-            for row in self._all("SELECT * FROM attempts ORDER BY id"):
-                found.setdefault(Key(row["key"]), []).append(_record(row))
+            for record in map(_record, self._all(f"SELECT {RECORD} FROM attempts ORDER BY id")):
+                found.setdefault(record.key, []).append(record)
         return found
 
     def record(self, key: Key) -> Record | None:
-        row = self._one("SELECT * FROM attempts WHERE key = ? AND state != 'not_sent' ORDER BY id DESC LIMIT 1", key)
+        row = self._one(
+            f"SELECT {RECORD} FROM attempts WHERE key = ? AND state != 'not_sent' ORDER BY id DESC LIMIT 1", key
+        )
         line = self._one("SELECT * FROM ledger WHERE key = ?", key)
         with self._sound():
             if line is not None and (row is None or row["state"] in ENDED):
@@ -499,22 +509,5 @@ def _sheet(row: sqlite3.Row) -> Sheet:
 
 
 def _record(row: sqlite3.Row) -> Record:
-    return Record(
-        key=Key(row["key"]),
-        attempt=row["id"],
-        state=State(row["state"]),
-        marker=row["marker"],
-        posted_at=row["posted_at"],
-        off_peak=bool(row["off_peak"]),
-        task_id=row["task_id"],
-        accepted_at=row["accepted_at"],
-        finished_at=row["finished_at"],
-        url=row["url"],
-        seed=row["seed"],
-        estimated=row["estimated"],
-        charged=row["charged"],
-        error=row["error"],
-        file=row["file"],
-        sha256=row["sha256"],
-        size=row["size"],
-    )
+    key, attempt, state, marker, posted_at, off_peak, *rest = row
+    return Record(key, attempt, STATES[state], marker, posted_at, bool(off_peak), *rest)
