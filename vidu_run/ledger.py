@@ -119,6 +119,6 @@ def _is_inside(value: Any) -> bool:
     """Its files are moved when jobs are renamed, so a line must not lead out of the folder."""
     if not isinstance(value, str):
         return False
-    parts = PurePosixPath(value).parts
+    parts = [part for part in value.split("/") if part not in ("", ".")]
     fits = value.isprintable() and all(len(part.encode()) <= 255 for part in parts)
-    return fits and len(parts) > 1 and parts[0] == "videos" and ".." not in parts
+    return fits and len(parts) > 1 and parts[0] == "videos" and ".." not in parts and not value.startswith("/")

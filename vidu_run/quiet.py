@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vidu_run import __version__, config, show
 from vidu_run.console import Console
 from vidu_run.errors import Exit, StorageTrouble
-from vidu_run.files import output_folder, spec_stem
+from vidu_run.files import file_size, output_folder, spec_stem
 from vidu_run.job import Frame, Link
 from vidu_run.journal import file as state_file
 from vidu_run.journal.sqlite import SHOWN, ReadJournal, SqliteJournal
@@ -110,7 +110,7 @@ def _is_quiet(out: Path, options: Mapping[str, Any], asked: Asked, console: Cons
         return False
     finally:
         journal.close()
-    if service.origin != origin or not all(_size(f"{out}/{file}") == size for file, size in videos):
+    if service.origin != origin or not all(file_size(f"{out}/{file}") == size for file, size in videos):
         return False
     console.greet(service.greeting, service.provider.rehearses)
     count = len(videos)
@@ -139,10 +139,3 @@ def _stamp(path: Path) -> Stamp:
     except OSError:
         return None
     return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 (a hundred thousand paths: a Path takes longer than its stat)
-    except OSError:
-        return None

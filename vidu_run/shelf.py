@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.files import file_digest, make_folder, sync
+from vidu_run.files import file_digest, file_size, make_folder, sync
 from vidu_run.job import Key
 from vidu_run.journal.port import Move, Sheet
 from vidu_run.record import Record
@@ -30,7 +30,7 @@ def present(out: Path, records: Iterable[Record]) -> frozenset[Key]:
     """Keys whose delivered file stands where it should, with the size it had; a ledger's line counts only with the very
     bytes it names. `status --verify` reads the bytes of all.
     """
-    return frozenset(record.key for record in records if record.file and _stands(out / record.file, record))
+    return frozenset(record.key for record in records if record.file and _stands(f"{out}/{record.file}", record))
 
 
 def moves(names: Mapping[Key, str], records: Iterable[Record]) -> list[Move]:
@@ -103,14 +103,7 @@ def _rename(source: Path, target: Path) -> None:
         raise StorageTrouble(f"{target}: cannot be written ({error.strerror})") from None
 
 
-def _stands(path: Path, record: Record) -> bool:
-    if record.sha256 is None or _size(path) != record.size:
+def _stands(path: str, record: Record) -> bool:
+    if record.sha256 is None or file_size(path) != record.size:
         return False
-    return not record.elsewhere or (path.is_file() and file_digest(path) == record.sha256)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
+    return not record.elsewhere or (Path(path).is_file() and file_digest(Path(path)) == record.sha256)

@@ -14,7 +14,6 @@ from vidu_run.errors import NeedsWord, UsageTrouble
 from vidu_run.job import Job
 from vidu_run.journal import file as state_file
 from vidu_run.journal.sqlite import MOVED_ASIDE, SqliteJournal
-from vidu_run.record import State
 from vidu_run.siblings import Identity, Sibling, sibling
 
 
@@ -50,8 +49,7 @@ async def open_state(
             }
         )
         ours = lines if how.moved_to else ledger.of_origin(lines, identity.origin)
-        records = journal.records() if ours else ()
-        own = {record.key for record in records if record.state is State.DONE and not record.elsewhere}
+        own = journal.delivered_keys() if ours else ()
         await journal.adopt_ledger({key: line for key, line in ours.items() if key not in own})
         await finish_moves(journal, out)
     except BaseException:

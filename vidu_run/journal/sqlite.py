@@ -43,6 +43,9 @@ RUN = "run"
 MOVED_ASIDE = "moves_set_aside"
 """The fact that every file on the list of moves has left its old name."""
 
+encoded = json.JSONEncoder(ensure_ascii=False).encode
+"""`json.dumps` makes an encoder anew for each text."""
+
 RECORD = ", ".join(
     "id AS attempt" if field.name == "attempt" else field.name for field in fields(Record) if field.name != "elsewhere"
 )
@@ -100,11 +103,9 @@ class ReadJournal:
     def bought_before(self, keys: Container[Key]) -> list[Sheet]:
         """The sheets of jobs that an attempt was made of, and that have none of these keys; the latest last."""
         rows = self._all(
-            "SELECT jobs.*, max(attempts.id) AS latest FROM jobs JOIN attempts USING (key)"
-            " WHERE attempts.state != 'not_sent' GROUP BY key ORDER BY latest"
+            "SELECT key, max(id) AS latest FROM attempts WHERE state != 'not_sent' GROUP BY key ORDER BY latest"
         )
-        with self._sound():
-            return [_sheet(row) for row in rows if row["key"] not in keys]
+        return [sheet for row in rows if row[0] not in keys for sheet in self._sheets("WHERE key = ?", row[0])]
 
     def took(self) -> list[tuple[dict[str, Any], float]]:
         """The requests of the latest clips, and the seconds each took from its acceptance to its end."""
@@ -204,6 +205,10 @@ class ReadJournal:
         )
         with self._sound():
             return [Progressed(Key(row[0]), State(row[1]), *row[2:]) for row in rows]
+
+    def delivered_keys(self) -> set[Key]:
+        """Jobs, of any spec, that were delivered into this folder."""
+        return {Key(row[0]) for row in self._all("SELECT key FROM attempts WHERE state = 'done'")}
 
     def all_delivered(self) -> bool:
         """Whether every job of the present spec was delivered into this folder, and nothing is on its way."""
@@ -484,13 +489,13 @@ def _with_taken(row: tuple[Any, ...], held: tuple[Any, ...]) -> tuple[Any, ...]:
     at = PLANTED.split(", ").index("images")
     stored = [name for _, name in json.loads(held[at])]
     images = [(source, name or was) for (source, name), was in zip(json.loads(row[at]), stored, strict=True)]
-    return (*row[:at], json.dumps(images, ensure_ascii=False), *row[at + 1 :])
+    return (*row[:at], encoded(images), *row[at + 1 :])
 
 
 def _job_row(position: int, job: Job, frames: Sequence[Image]) -> tuple[Any, ...]:
     """`frames` as they are in the store, where they are."""
     images = [(image.source, image.store_name if isinstance(image, Frame) else None) for image in frames]
-    texts = (json.dumps(value, ensure_ascii=False) for value in (dict(job.axes), dict(job.request), images))
+    texts = (encoded(value) for value in (dict(job.axes), dict(job.request), images))
     return (job.key, job.name, position, *texts, job.credits, job.draft)
 
 
