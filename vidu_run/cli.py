@@ -278,12 +278,16 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, w
         watch(out, as_json, console)
         return Exit.DONE
     with view.read(out) as journal:
-        picks: Picks = {}
-        if view.has_films(journal):
-            from vidu_run.results import readable_picks
+        lives = run_lives(out)
+        if as_json or verify:
+            picks: Picks = {}
+            if view.has_films(journal):
+                from vidu_run.results import readable_picks
 
-            picks = readable_picks(journal, out, spec, console.problems)
-        document = view.status_of(journal, out, run_lives(out), picks, verify)
+                picks = readable_picks(journal, out, spec, console.problems)
+            document = view.status_of(journal, out, lives, picks, verify)
+        else:
+            document = view.brief(journal, lives)
     if as_json:
         console.raw(json.dumps(document, ensure_ascii=False))
     else:

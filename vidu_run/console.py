@@ -30,6 +30,8 @@ Clock = Callable[[], float]
 
 def clean(text: str) -> str:
     """Without what could move a cursor, ring, or turn the reading direction: control and format characters."""
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))
 
 

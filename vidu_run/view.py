@@ -16,7 +16,7 @@ from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import ReadJournal
 from vidu_run.programme import FACT, programme
 from vidu_run.record import Record, State
-from vidu_run.report.data import status
+from vidu_run.report.data import counts_of, public, status
 
 if TYPE_CHECKING:
     from vidu_run.picks import Picks
@@ -51,6 +51,17 @@ def status_of(journal: ReadJournal, out: Path, run_lives: bool, picks: Picks, ve
 
 def has_films(journal: ReadJournal) -> bool:
     return (journal.meta(FACT) or "[]") != "[]"
+
+
+def brief(journal: ReadJournal, run_lives: bool) -> dict[str, Any]:
+    """Of the object of `status --json` what a person is shown: the requests and axes of many jobs take a while."""
+    jobs = [
+        {"name": name, "state": str(public(state, run_lives)), "error": error, "file": file, "task_id": task_id}
+        for name, state, error, file, task_id in journal.standings()
+    ]
+    counts = counts_of(str(job["state"]) for job in jobs)
+    spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
+    return {"spec": spec, "provider": provider, "counts": counts, "jobs": jobs}
 
 
 def known(journal: ReadJournal) -> tuple[list[Sheet], Mapping[Key, Record]]:

@@ -84,6 +84,10 @@ class Asked:
     request: dict[str, Any]
 
 
+Standing = tuple[str, State, str | None, str | None, str | None]
+"""Where a job of the present spec stands: its name, its state, the error, the video, the task."""
+
+
 @dataclass(frozen=True, slots=True)
 class Going:
     """What the run of this epoch told when it began: how many jobs it is to submit, how many at once, when."""

@@ -15,7 +15,7 @@ from vidu_run.errors import StorageTrouble
 from vidu_run.job import Frame, Image, Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import intend
-from vidu_run.journal.port import Asked, Attempt, Delivered, Going, Limits, Move, Progressed, Sheet
+from vidu_run.journal.port import Asked, Attempt, Delivered, Going, Limits, Move, Progressed, Sheet, Standing
 from vidu_run.journal.writer import Writer
 from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Rejected, Throttled
 from vidu_run.record import ARROWS, BILLED, ENDED, Record, State, ledger_record
@@ -197,6 +197,21 @@ class ReadJournal:
         rows = self._all(f"SELECT key, name, credits, {fields} FROM jobs WHERE position IS NOT NULL ORDER BY position")
         return [Asked(Key(r["key"]), r["name"], r["credits"], {name: r[name] for name in PACING}) for r in rows]
 
+    def standings(self) -> list[Standing]:
+        """The jobs of the present spec in its order, in short."""
+        attempts = "SELECT key, state, error, file, task_id FROM attempts WHERE state != 'not_sent' ORDER BY id"
+        found: dict[Key, Sequence[Any]] = {row[0]: row for row in self._all(attempts)}
+        with self._sound():
+            for key, line in self.ledger().items():
+                if key not in found or found[key][1] in ENDED:
+                    found[key] = (key, State.DONE, None, line.get("file"), line.get("task_id"))
+            return [
+                (name, STATES[row[1]], row[2], row[3], row[4])
+                if (row := found.get(key))
+                else (name, State.PLANNED, None, None, None)
+                for key, name in self.names().items()
+            ]
+
     def progress(self) -> list[Progressed]:
         """The attempts that count, the oldest first."""
         rows = self._all(
@@ -223,7 +238,7 @@ class ReadJournal:
         """The videos of the present spec, relative to the output folder, and their sizes in bytes."""
         rows = self._all(
             "SELECT file, size FROM attempts WHERE state = 'done'"
-            " AND key IN (SELECT key FROM jobs WHERE position IS NOT NULL)"
+            " AND key NOT IN (SELECT key FROM jobs WHERE position IS NULL)"
         )
         return [(row[0], row[1]) for row in rows]
 

@@ -19,11 +19,13 @@ from vidu_run.report.failures import Failure, failures
 
 def public_state(record: Record | None, run_lives: bool) -> State:
     """An intent is a submission on its way while its run lives; afterwards nobody knows what became of it."""
-    if record is None or record.state is State.NOT_SENT:
-        return State.PLANNED
-    if record.state is State.INTENT:
+    return State.PLANNED if record is None else public(record.state, run_lives)
+
+
+def public(state: State, run_lives: bool) -> State:
+    if state is State.INTENT:
         return State.SUBMITTED if run_lives else State.IN_DOUBT
-    return record.state
+    return State.PLANNED if state is State.NOT_SENT else state
 
 
 def job_line(sheet: Sheet, record: Record | None, run_lives: bool) -> dict[str, Any]:
