@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,35 +139,38 @@ def page_document(
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The object of the page: the status, and for each job what a person wants to see beside its video. `facts` go in
-    as they are.
+    as they are. `jobs` can be read once: a hundred thousand of them at a time would take 300 MB.
     """
-    jobs = []
-    for sheet, line in zip(sheets, status_document["jobs"], strict=True):
+    groups = [_failure(group, seen) for group in failures(sheets, records)]
+    jobs = _jobs(status_document["jobs"], sheets, records, seen)
+    return {**status_document, **facts, "axes": axes_of(sheets), "failures": groups, "jobs": jobs}
+
+
+def _jobs(
+    lines: Iterable[Mapping[str, Any]], sheets: Sequence[Sheet], records: Mapping[Key, Record], seen: Seen
+) -> Iterator[dict[str, Any]]:
+    for sheet, line in zip(sheets, lines, strict=True):
         record = records.get(sheet.key)
         first, last = sheet.images[:2] if len(sheet.images) == 2 else ((None, None), (None, None))
         request = {**sheet.request, "images": [source for source, _ in sheet.images]}
-        jobs.append(
-            {
-                **line,
-                "axes": {axis: str(label) for axis, label in sheet.axes.items()},
-                "poster": seen.pictures.get(line["file"] or ""),
-                "first": _still(first, seen.pictures),
-                "last": _still(last, seen.pictures),
-                "prompt": request.get("prompt"),
-                "model": seen.made[sheet.key].model,
-                "duration": seen.made[sheet.key].seconds,
-                "resolution": seen.made[sheet.key].resolution,
-                "took": took(record),
-                "request": request,
-                "hint": _hint(seen.hints.get(line["state"]), sheet.name),
-                "bytes": record.size if record else None,
-                "charged": record is not None and record.charged is not None,
-                "history": [_attempt(attempt, record) for attempt in seen.history.get(sheet.key, ())],
-                "draft": seen.drafts.get(sheet.key),
-            }
-        )
-    groups = [_failure(group, seen) for group in failures(sheets, records)]
-    return {**status_document, **facts, "axes": axes_of(sheets), "failures": groups, "jobs": jobs}
+        yield {
+            **line,
+            "axes": {axis: str(label) for axis, label in sheet.axes.items()},
+            "poster": seen.pictures.get(line["file"] or ""),
+            "first": _still(first, seen.pictures),
+            "last": _still(last, seen.pictures),
+            "prompt": request.get("prompt"),
+            "model": seen.made[sheet.key].model,
+            "duration": seen.made[sheet.key].seconds,
+            "resolution": seen.made[sheet.key].resolution,
+            "took": took(record),
+            "request": request,
+            "hint": _hint(seen.hints.get(line["state"]), sheet.name),
+            "bytes": record.size if record else None,
+            "charged": record is not None and record.charged is not None,
+            "history": [_attempt(attempt, record) for attempt in seen.history.get(sheet.key, ())],
+            "draft": seen.drafts.get(sheet.key),
+        }
 
 
 def _failure(group: Failure, seen: Seen) -> dict[str, Any]:

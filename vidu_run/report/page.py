@@ -23,6 +23,9 @@ FILMS = "films"
 SCRIPTS = ("dom", "clips", "picks", "player", "lines", "views", "focus", FILMS, "main")
 """Parts of one script, in the order in which they build on one another."""
 
+SLOT = "\0"
+"""Where the data go in the page; nothing of the user's stands behind it."""
+
 STATES = ("done", "ready", "submitted", "planned", "in_doubt", "failed", "rejected", "abandoned")
 
 
@@ -31,14 +34,19 @@ def write_page(document: Mapping[str, Any], target: Path) -> None:
 
     Raises StorageTrouble where the file cannot be written.
     """
-    write_durably(target, render_page(document).encode("utf-8", "replace"))
+    write_durably(target, b"".join([part.encode("utf-8", "replace") for part in _parts(document)]))
 
 
 def render_page(document: Mapping[str, Any]) -> str:
+    return "".join(_parts(document))
+
+
+def _parts(document: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The data by themselves: of a hundred thousand jobs they are a hundred megabytes, which a template would copy."""
     films = bool(document.get("films"))
     style = page_style(films)
     script = page_script(films)
-    return (
+    shell = (
         _environment()
         .get_template("page.html")
         .render(
@@ -46,13 +54,15 @@ def render_page(document: Mapping[str, Any]) -> str:
             policy=Markup(content_policy(style, script)),
             style=Markup(style),
             script=Markup(script),
-            data=Markup(script_json(page_data(document))),
+            data=SLOT,
             films=films,
             tally=tally(document["counts"]),
             money=_money(document),
             when=spoken_time(document["generated_at"]),
         )
     )
+    before, _, after = shell.rpartition(SLOT)
+    return before, script_json(page_data(document)), after
 
 
 def page_style(films: bool) -> str:
