@@ -26,12 +26,13 @@ contract: .venv/test
 	$(BIN)/pip install --quiet --disable-pip-version-check schemathesis
 	cd tests && ../$(BIN)/python contract.py
 
-# CPU, wall and memory of runs and of large specs beside a bare loop, and of large pages (needs Chromium) beside a
-# bare one. The figures of the last time stand in benchmarks/README.md.
+# CPU, wall and memory of runs, of large specs and of commands over finished sweeps beside a bare loop, and of large
+# pages (needs Chromium) beside a bare one. The figures of the last time stand in benchmarks/README.md.
 bench: .venv/test
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/polling.py
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/idle.py
 	$(BIN)/python benchmarks/page.py
 
 # Long, needs strace: breaks every sync, rename and send of a run, one at a time, and audits what is left.

@@ -39,7 +39,7 @@ def file_size(path: str) -> int | None:
     """In bytes; None for what cannot be looked at. Of a hundred thousand files a `Path` takes longer than its stat."""
     try:
         return os.stat(path).st_size  # noqa: PTH116
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,9 @@ async def remember(journal: SqliteJournal, out: Path, asked: Asked, stamps: Mapp
     folders = [folder for folder, _, _ in os.walk(out / "videos/earlier")]
     written = [out / name for name in ("report.html", "results.csv", "results.jsonl", "posters", "films", *folders)]
     fact = {"epoch": journal.epoch, "asked": asked.told, "files": {**stamps, **_stamps(written)}}
-    await journal.remember({QUIET: json.dumps(fact)})
+    # A journal that fails only now has kept all that matters.
+    with suppress(StorageTrouble):
+        await journal.remember({QUIET: json.dumps(fact)})
 
 
 def look(options: Mapping[str, Any], asked: Asked, console: Console) -> bool:
@@ -106,7 +109,7 @@ def _is_quiet(out: Path, options: Mapping[str, Any], asked: Asked, console: Cons
             return False
         service, origin = _service(journal, options, asked), journal.meta("origin")
         videos = journal.delivered_files()
-    except (StorageTrouble, ValueError):
+    except (StorageTrouble, ValueError, LookupError, TypeError):
         return False
     finally:
         journal.close()
