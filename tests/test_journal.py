@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ import pytest
 from vidu_run.errors import Place, StorageTrouble
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
+from vidu_run.journal.intent import IN_FLIGHT
 from vidu_run.journal.port import AlreadyLive, Busy, Delivered, Fenced, Limits
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.key import new_marker
@@ -90,6 +92,14 @@ def test_slots_are_counted_over_intents_tasks_and_doubts_and_off_peak_apart(tmp_
         await journal.intent(night, marker(night), LIMITS)
 
     with_journal(tmp_path, work)
+
+
+def test_slots_are_counted_without_a_look_at_attempts_that_have_ended(tmp_path: Path) -> None:
+    state_file.create(tmp_path)
+    with closing(sqlite3.connect(tmp_path / state_file.NAME)) as db:
+        values = {"off_peak": 0, "now": 0.0, "doubt_counts": 60.0}
+        steps = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {IN_FLIGHT}", values)]
+    assert steps == ["SEARCH attempts USING INDEX attempts_in_flight (off_peak=? AND state=?)"]
 
 
 def test_a_doubt_gives_its_slot_back_after_the_deadline(tmp_path: Path) -> None:
