@@ -11,8 +11,8 @@ import sqlite3
 from vidu_run.job import Job
 from vidu_run.journal.port import AlreadyLive, Attempt, Busy, Fenced, Limits
 
-# A doubtful POST from the future tells of a clock that was wrong, not of a task. The three states are those of the index
-# `attempts_in_flight`: named together, it is read instead of every attempt there ever was.
+# A doubtful POST from the future tells of a clock that was wrong, not of a task. The three states together are those of
+# the index `attempts_in_flight`: it is read then, instead of every attempt there ever was.
 IN_FLIGHT = """
     SELECT count(*) FROM attempts WHERE off_peak = :off_peak AND state IN ('intent', 'in_doubt', 'submitted')
       AND (state != 'in_doubt' OR posted_at BETWEEN :now - :doubt_counts AND :now + 60)
