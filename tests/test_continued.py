@@ -260,6 +260,16 @@ def test_a_shot_waits_for_the_pick_and_continues_the_one_that_was_picked(folder:
     assert len(server.accepted) == 3
 
 
+def test_a_rehearsal_waits_for_no_pick_and_shows_the_whole(folder: Folder) -> None:
+    story(folder, PICKED)
+
+    done = folder("run", "jobs.yaml", "--provider", "local", "--json")
+
+    assert (done.code, done.counts()) == (0, {"done": 3})
+    page = (folder.path / "out/jobs.local/report.html").read_text()
+    assert "last frame of one-a" in page
+
+
 def test_a_shot_is_held_where_the_clip_it_continues_is_no_part_of_the_run(chain: Folder, server: FaultServer) -> None:
     done = chain.buy(server, "--only", "two")
 

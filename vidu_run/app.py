@@ -386,7 +386,7 @@ def _stars(spec: Spec) -> dict[Key, int]:
     """The picks beside a spec that waits for any. Raises SpecTrouble where they cannot be understood."""
     file = picks_file(spec.path)
     picks = read_picks(file) if spec.picks and file.is_file() else {}
-    return {key: pick.stars for key, pick in picks.items() if pick.stars}
+    return {key: pick.stars for key, pick in picks.items() if pick.stars is not None}
 
 
 async def _recovered(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from vidu_run.job import Continued, Image, Job, Key
@@ -50,18 +50,35 @@ def in_order(jobs: Sequence[Job], leaning: Leaning) -> list[Job]:
         raise Circle(" → ".join(reversed(error.args[1]))) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The stars that were given, 0 for a rejection. `unasked`: where none were, the first that was not rejected is
+    taken, as in a rehearsal, which is to show the whole of it.
+    """
+
+    stars: Mapping[Key, int] = field(default_factory=dict)
+    unasked: bool = False
+
+    def of(self, clips: Sequence[Job]) -> Job | None:
+        """The one with the most stars, the first of them; None where nobody has chosen."""
+        best = max(clips, key=lambda clip: self.stars.get(clip.key, 0), default=None)
+        if best is not None and self.stars.get(best.key, 0) > 0:
+            return best
+        return next((clip for clip in clips if self.stars.get(clip.key) != 0), None) if self.unasked else None
+
+
 def settled(
-    provider: str, jobs: Sequence[Job], records: Mapping[Key, Record], stars: Mapping[Key, int]
+    provider: str, jobs: Sequence[Job], records: Mapping[Key, Record], chosen: Chosen | None = None
 ) -> tuple[Job, ...]:
     """The same jobs in the same order; those that continue others with what is known of these by now, and the key that
-    follows from it. `stars` are the picks. Raises Circle.
+    follows from it. Raises Circle.
     """
     if not any(job.continued for job in jobs):
         return tuple(jobs)
     leaning = Leaning(job.name for job in jobs)
     now: dict[str, Job] = {}
     for job in in_order(jobs, leaning):
-        now[job.name] = _settled(provider, job, leaning, now, records, stars) if job.continued else job
+        now[job.name] = _settled(provider, job, leaning, now, records, chosen or Chosen()) if job.continued else job
     return tuple(now[job.name] for job in jobs)
 
 
@@ -71,13 +88,13 @@ def _settled(
     leaning: Leaning,
     now: Mapping[str, Job],
     records: Mapping[Key, Record],
-    stars: Mapping[Key, int],
+    chosen: Chosen,
 ) -> Job:
     def known(image: Image) -> Image:
         if not isinstance(image, Continued):
             return image
         clips = [now[name] for name in leaning.of(image)]
-        return with_clip(image, _best(clips, stars) if image.picked else next(iter(clips), None), records)
+        return with_clip(image, chosen.of(clips) if image.picked else next(iter(clips), None), records)
 
     return with_images(provider, job, tuple(known(image) for image in job.images))
 
@@ -93,9 +110,3 @@ def with_clip(image: Continued, clip: Job | None, records: Mapping[Key, Record])
 
 def with_images(provider: str, job: Job, images: tuple[Image, ...]) -> Job:
     return replace(job, images=images, key=key_of(provider, job.request, images))
-
-
-def _best(clips: Sequence[Job], stars: Mapping[Key, int]) -> Job | None:
-    """The one with the most stars, the first of them; a pick that nobody gave is none."""
-    best = max(clips, key=lambda clip: stars.get(clip.key, 0), default=None)
-    return best if best is not None and stars.get(best.key, 0) > 0 else None

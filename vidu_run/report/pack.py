@@ -18,6 +18,7 @@ WHOLE = ("spec", "provider", "rehearsal", "usd", "aspect", "picks_file", "picks"
 """Facts of the document that go in as they are."""
 
 FIELDS = [*PLAIN, *SHARED, "seed", "asked", "file", "poster", "first", "last", "request", "axes", "draft"]
+KEY = FIELDS.index("key")
 
 
 class _Table:
@@ -53,18 +54,17 @@ def page_data(document: Mapping[str, Any]) -> dict[str, Any]:
         "stills": stills.values,
         "fields": FIELDS,
         "rows": rows,
-        **_films(document),
+        **_films(document, {row[KEY]: number for number, row in enumerate(rows)}),
     }
 
 
-def _films(document: Mapping[str, Any]) -> dict[str, Any]:
+def _films(document: Mapping[str, Any], rows: Mapping[str, int]) -> dict[str, Any]:
     """Of each film its segments: rows of the takes, the row of the one in the file, the second at which it begins.
     `absent` are rows of takes whose clip is not in the folder. Nothing where the spec has no films.
     """
     films = document.get("films", ())
     if not films:
         return {}
-    rows = {job["key"]: number for number, job in enumerate(document["jobs"])}
     takes = [take for film in films for segment in film["segments"] for take in segment["takes"]]
     told = [
         {

@@ -227,7 +227,7 @@ class Judge:
                 if isinstance(image, Continued) and (wrong := _no_frame(image, leaning, seconds)):
                     self.problems.append(Problem(draft.locate(("images", number)), wrong, job.name))
         try:
-            keyed = settled(self._provider.name, jobs, {}, {})
+            keyed = settled(self._provider.name, jobs, {})
         except Circle as circle:
             first = next(draft for job, draft in made if job.name == str(circle).split(" → ")[0])
             self.problems.append(Problem(first.locate(("images",)), f"these jobs wait for one another: {circle}"))

@@ -10,7 +10,7 @@ from typing import Any
 from vidu_run.errors import Place, Problem, SpecTrouble
 from vidu_run.files import spec_stem
 from vidu_run.frames import inside, small_text
-from vidu_run.graph import settled
+from vidu_run.graph import Chosen, settled
 from vidu_run.job import Job, Key
 from vidu_run.key import plain
 from vidu_run.names import meant
@@ -90,9 +90,10 @@ class Spec:
 
     def known(self, records: Mapping[Key, Record], stars: Mapping[Key, int]) -> Spec:
         """Its jobs with the keys they have by now: those that continue clips, by what is recorded of these and by the
-        picks.
+        picks; a rehearsal waits for none.
         """
-        return replace(self, jobs=settled(self.provider.name, self.jobs, records, stars))
+        chosen = Chosen(stars, unasked=self.provider.rehearses)
+        return replace(self, jobs=settled(self.provider.name, self.jobs, records, chosen))
 
 
 def load(
