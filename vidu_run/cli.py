@@ -426,7 +426,7 @@ def resolve(
 
     Globs are allowed; the next run acts on it.
     """
-    from vidu_run import app
+    from vidu_run import word
     from vidu_run.console import Console
     from vidu_run.record import State
     from vidu_run.reply import usable_task_id
@@ -439,7 +439,7 @@ def resolve(
     if not names:
         raise UsageTrouble("name the jobs to resolve (a glob such as '*' means all that are in doubt)")
     verdict = State.SUBMITTED if task else State.NOT_SENT if resubmit else State.ABANDONED
-    _run(app.resolve(_folder(spec, state, options), list(names), verdict, task, Console()))
+    _run(word.resolve(_folder(spec, state, options), list(names), verdict, task, Console()))
     return Exit.DONE
 
 
@@ -449,13 +449,13 @@ def resolve(
 @_place
 def cancel(words: Sequence[str], state: Path | None, **options: Any) -> int:
     """Cancel tasks that still wait, where the provider can."""
-    from vidu_run import app
+    from vidu_run import word
     from vidu_run.console import Console
 
     spec, names = (None, words) if state else (Path(words[0]) if words else None, words[1:])
     if not names:
         raise UsageTrouble("name the jobs to cancel (globs allowed)")
-    refused = _run(app.cancel(_folder(spec, state, options), list(names), _where(options), Console()))
+    refused = _run(word.cancel(_folder(spec, state, options), list(names), _where(options), Console()))
     return Exit.SOME_FAILED if refused else Exit.DONE
 
 
@@ -568,7 +568,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _where(options: Mapping[str, Any]) -> Any:
-    from vidu_run.app import Where
+    from vidu_run.footing import Where
 
     return Where(options["provider"], options["base_url"], options["out"], options["key_file"])
 

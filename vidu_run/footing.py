@@ -1,0 +1,153 @@
+"""What a spec stands on: its state opened, its jobs under the keys that are known by now, what was bought looked for.
+And where only the state is left, the service and the setting of its last run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from vidu_run import config
+from vidu_run.console import Console
+from vidu_run.difference import Before
+from vidu_run.errors import StorageTrouble
+from vidu_run.files import output_folder
+from vidu_run.films import fact
+from vidu_run.job import Key
+from vidu_run.journal.port import Limits
+from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.pace import Timing
+from vidu_run.picks import picks_file, read_picks
+from vidu_run.plan import Found
+from vidu_run.programme import FACT
+from vidu_run.providers.catalogue import LOCAL, choose_provider
+from vidu_run.record import Record
+from vidu_run.session import EMBEDDED, Reach, Service
+from vidu_run.shelf import present
+from vidu_run.siblings import Identity
+from vidu_run.spec.load import Spec
+from vidu_run.state import Opening, arrange, open_state
+from vidu_run.stop import Stop
+from vidu_run.work import Setting, recover, target_of
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which provider, host, folder and key, as the command line and the environment say."""
+
+    provider: str | None = None
+    base_url: str | None = None
+    out: Path | None = None
+    key_file: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def service(self, spec: Spec) -> Service:
+        """Raises UsageTrouble for a bad address or a missing key."""
+        address = config.base_url(spec.provider, self.base_url, self.environment)
+        key = config.find_key(spec.provider, self.key_file, self.environment)
+        quick, manner = config.quick_rendering(self.environment), config.manner(address, self.environment)
+        return Service(spec.provider, address, key, quick, manner)
+
+    def folder(self, spec: Spec) -> Path:
+        return self.out or output_folder(spec.path, spec.home, spec.provider.name)
+
+
+async def opened(spec: Spec, service: Service, out: Path, opening: Opening, stars: Mapping[Key, int]) -> SqliteJournal:
+    """The journal with this spec's jobs in it and every delivered video under its job's present name."""
+    identity = Identity(spec.path.name, spec.provider.name, service.origin)
+    journal = await open_state(out, spec.path, identity, spec.jobs, beside(spec, out), opening)
+    try:
+        await journal.remember(_facts(spec))
+        await plant(known(spec, journal.records(), stars), journal, out)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+async def recovered(
+    spec: Spec,
+    stars: Mapping[Key, int],
+    setting: Setting,
+    reach: Reach,
+    journal: SqliteJournal,
+    stop: Stop,
+    console: Console,
+) -> Spec:
+    """Look for what was bought and is not known here. What is found tells the keys of jobs that continue it, and so
+    more to look for.
+    """
+    spec = known(spec, journal.records(), stars)
+    while True:
+        keyed = [job for job in spec.jobs if all(image.task for image in job.continued)]
+        await recover(keyed, setting, reach, journal, stop, console)
+        now = known(spec, journal.records(), stars)
+        if now.jobs == spec.jobs or stop.reasons:
+            return now
+        spec = await plant(now, journal, setting.out)
+
+
+async def plant(spec: Spec, journal: SqliteJournal, out: Path) -> Spec:
+    """The jobs and the films of the spec, by the keys that are known now, in the journal and on the disk."""
+    await journal.plant(spec.jobs)
+    await journal.remember({FACT: fact(spec.films, spec.jobs)})
+    await arrange(journal, out)
+    return spec
+
+
+def known(spec: Spec, records: Iterable[Record], stars: Mapping[Key, int]) -> Spec:
+    """The spec with the keys its jobs have by now."""
+    return spec.known({record.key: record for record in records}, stars) if spec.continues else spec
+
+
+def stars_of(spec: Spec) -> dict[Key, int]:
+    """The picks beside a spec that waits for any. Raises SpecTrouble where they cannot be understood."""
+    file = picks_file(spec.path)
+    picks = read_picks(file) if spec.picks and file.is_file() else {}
+    return {key: pick.stars for key, pick in picks.items() if pick.stars is not None}
+
+
+def found_in(spec: Spec, journal: ReadJournal, out: Path, ledger: Mapping[Key, Record]) -> Found:
+    """What a plan is made from; `ledger` are records that the state does not have."""
+    records = {**ledger, **{record.key: record for record in journal.records()}}
+    old = journal.bought_before({job.key for job in spec.jobs})
+    before = {sheet.name: Before(sheet.request, sheet.images) for sheet in old}
+    return Found(records, present(out, records.values()), journal.committed(), before)
+
+
+def _facts(spec: Spec) -> dict[str, str]:
+    """What `fetch` and the page need where the spec is gone."""
+    return {
+        "rules": spec.home,
+        "timing": json.dumps(asdict(spec.timing)),
+        "concurrency": str(spec.concurrency),
+        "off_peak_concurrency": str(spec.off_peak_concurrency),
+        "notes": "\n".join(() if spec.provider.name == LOCAL else spec.provider.notes),
+    }
+
+
+def beside(spec: Spec, out: Path) -> list[Path]:
+    """Where other output folders are."""
+    return [spec.folder / "out", out.resolve().parent]
+
+
+def limits_of(concurrency: int, off_peak: int, timing: Timing) -> Limits:
+    return Limits(concurrency, off_peak, timing.task_deadline, timing.off_peak_deadline)
+
+
+def remembered(state: ReadJournal, out: Path, where: Where) -> tuple[Service, Setting]:
+    """Service and setting of the last run, as the state keeps them."""
+    name, origin, rules = (state.meta(fact) or "" for fact in ("provider", "origin", "rules"))
+    if not name:
+        raise StorageTrouble(f"{out}: no run has begun here")
+    chosen = choose_provider(rules or LOCAL, name)
+    address = config.base_url(chosen, where.base_url or (None if origin == EMBEDDED else origin), {})
+    key = config.find_key(chosen, where.key_file, where.environment)
+    timing = Timing(**json.loads(state.meta("timing") or "{}"))
+    limits = limits_of(int(state.meta("concurrency") or 4), int(state.meta("off_peak_concurrency") or 100), timing)
+    quick, manner = config.quick_rendering(where.environment), config.manner(address, where.environment)
+    service = Service(chosen, address, key, quick, manner)
+    return service, Setting(out, None, target_of(None, out, None, True), timing, limits)

@@ -1,0 +1,101 @@
+"""The user's word on single jobs: what became of those in doubt, and which tasks to take back. Buys nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidu_run import view
+from vidu_run.api.trouble import ApiTrouble
+from vidu_run.console import Console
+from vidu_run.errors import UsageTrouble
+from vidu_run.folder import locked
+from vidu_run.footing import Where, remembered
+from vidu_run.journal.port import Sheet
+from vidu_run.journal.sqlite import SqliteJournal
+from vidu_run.names import meant
+from vidu_run.record import Record, State
+from vidu_run.reply import ENDED_BADLY
+from vidu_run.session import Reach
+
+if TYPE_CHECKING:
+    from vidu_run.api.client import Api
+
+
+async def cancel(out: Path, names: list[str], where: Where, console: Console) -> int:
+    """Cancel tasks that still wait at the API; returns how many jobs were too late or could not be asked about."""
+    with locked(out):
+        with view.read(out) as state:
+            service, setting = remembered(state, out, where)
+        if service.provider.routes.cancel is None:
+            raise UsageTrouble(f"{service.provider.name} cannot cancel a task")
+        journal = SqliteJournal(out)
+        try:
+            await journal.begin({})
+            chosen = _named(journal, names, {State.SUBMITTED}, "no job whose task is at the API is called")
+            async with Reach(service, out, setting.timing) as reach:
+                api, _ = await reach.open()
+                refused = [await _cancelled(api, journal, sheet, record, console) for sheet, record in chosen]
+            return len([sentence for sentence in refused if sentence])
+        finally:
+            journal.close()
+
+
+async def _cancelled(api: Api, journal: SqliteJournal, sheet: Sheet, record: Record, console: Console) -> str | None:
+    """Why it was not cancelled, if it was not."""
+    try:
+        await api.cancel(record.task_id or "")
+        look = await api.look(record.task_id or "", watermark=False)
+    except ApiTrouble as error:
+        console.say(f"{sheet.name}: not cancelled ({error})", "yellow")
+        return str(error)
+    if look.phase not in ENDED_BADLY:
+        console.say(f"{sheet.name}: asked for, but the task goes on ({look.word})")
+        return look.word
+    await journal.note(record, State.FAILED, look, "cancelled by you")
+    console.say(f"{sheet.name}: cancelled")
+    return None
+
+
+async def resolve(out: Path, names: list[str], state: State, task_id: str | None, console: Console) -> int:
+    """Record the user's word on jobs in doubt; the next run acts on it. Returns how many jobs it was."""
+    with locked(out):
+        journal = SqliteJournal(out)
+        try:
+            open_to_it = {State.IN_DOUBT, State.INTENT} | ({State.SUBMITTED} if state is State.ABANDONED else set())
+            chosen = _named(journal, names, open_to_it, "no job in doubt is called")
+            if task_id is not None and len(chosen) > 1:
+                raise UsageTrouble(f"--task names one task, but {len(chosen)} jobs in doubt match")
+            if task_id is not None and journal.knows(task_id):
+                raise UsageTrouble(f"task {task_id} already belongs to another job")
+            await journal.begin({})
+            for sheet, record in chosen:
+                facts: dict[str, Any] = {"error": "the user's word"} if task_id is None else {"task_id": task_id}
+                facts |= {"accepted_at": record.posted_at, "error": None} if task_id is not None else {}
+                await journal.decide(record, state, facts)
+                console.say(f"{sheet.name}: {_word(state, task_id)}")
+            return len(chosen)
+        finally:
+            journal.close()
+
+
+def _named(journal: SqliteJournal, names: list[str], states: set[State], otherwise: str) -> list[tuple[Sheet, Record]]:
+    """The jobs in these states that the user means. Raises UsageTrouble for a name that means none."""
+    records = {record.key: record for record in journal.records() if record.state in states}
+    open_to_it = [(sheet, records[sheet.key]) for sheet in journal.all_sheets() if sheet.key in records]
+    chosen: list[tuple[Sheet, Record]] = []
+    for name in names:
+        words = meant(name, (sheet.name for sheet, _ in open_to_it))
+        pairs = [pair for pair in open_to_it if pair[0].name in words]
+        if not pairs:
+            raise UsageTrouble(f"{otherwise} {name!r}")
+        chosen += [pair for pair in pairs if pair not in chosen]
+    return chosen
+
+
+def _word(state: State, task_id: str | None) -> str:
+    return {
+        State.SUBMITTED: f"is task {task_id}; the next run fetches it",
+        State.NOT_SENT: "was not taken; the next run submits it again",
+        State.ABANDONED: "given up",
+    }[state]
