@@ -277,6 +277,44 @@ def test_a_shot_is_held_where_the_clip_it_continues_is_no_part_of_the_run(chain:
     assert plan(chain, "--only", "two")["two"] == ("after one", "one is not part of this run")
 
 
+def test_two_names_for_the_same_clip_are_told_before_anything_more_is_sent(folder: Folder, server: FaultServer) -> None:
+    story(folder, {**PICKED, "twin": PICKED["two"].replace('pick: "one-*"', "job: one-a")})
+    assert folder.buy(server, "--only", "one-*").code == 0
+    picks(folder, one_a=5)
+
+    done = folder.buy(server)
+
+    assert (done.code, len(server.ledger)) == (2, 2)
+    assert "the same request as job two, now that it is known which clip is meant: last frame of one-a" in done.err
+    assert folder("plan", "jobs.yaml").code == 2
+
+
+def test_a_clip_that_was_delivered_elsewhere_holds_what_would_continue_it(chain: Folder, server: FaultServer) -> None:
+    assert chain.buy(server, "--limit", "1").code == 0
+    for path in (chain.path / "out/jobs").iterdir():
+        if path.name != "results.jsonl":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    done = chain.buy(server)
+
+    assert (done.code, len(server.ledger)) == (3, 1)
+    assert plan(chain)["two"] == ("after one", "the video of one is not here: done elsewhere")
+
+
+def test_a_change_of_the_first_shot_is_a_change_of_all_that_continue_it(chain: Folder) -> None:
+    old = (chain.path / "jobs.yaml").read_text()
+    chain.write(old, "old.yaml")
+    chain.write(old.replace('"one"', '"another"'))
+
+    told = chain("plan", "jobs.yaml", "--against", "old.yaml", "--json").document["jobs"]
+
+    assert [(row["name"], row["change"], row["what"]) for row in told] == [
+        ("one", "changed", "prompt one→another"),
+        ("two", "changed", "the clip that it continues"),
+        ("three", "changed", "the clip that it continues"),
+    ]
+
+
 def test_what_comes_after_counts_against_a_budget(chain: Folder, server: FaultServer) -> None:
     price = chain("plan", "jobs.yaml", "--json").document["jobs"][0]["credits"]
 

@@ -19,7 +19,19 @@ from vidu_run.drafts import changed_frames
 from vidu_run.errors import AccountTrouble, Exit, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
 from vidu_run.films import Edit, Made, edits, make
 from vidu_run.folder import locked, run_lives
-from vidu_run.footing import Where, beside, found_in, known, limits_of, opened, plant, recovered, remembered, stars_of
+from vidu_run.footing import (
+    Where,
+    beside,
+    check_twins,
+    found_in,
+    known,
+    limits_of,
+    opened,
+    plant,
+    recovered,
+    remembered,
+    stars_of,
+)
 from vidu_run.job import Job
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
@@ -84,6 +96,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
             async with Reach(service, out, spec.timing) as reach:
                 with signals(stop, console.say):
                     spec = await recovered(spec, stars, setting, reach, journal, stop, console)
+                check_twins(spec)
                 plan = make_plan(spec.jobs, found_in(spec, journal, out, {}), wish.plan)
                 _check_extra(plan)
                 console.problems(
@@ -209,6 +222,7 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
             found = found_in(spec, journal, out, records)
             past = _past(spec, journal)
             founded = journal.meta("founded") is not None
+    check_twins(spec)
     made = make_plan(spec.jobs, found, wish.plan)
     table = prices(spec.provider)
     ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)

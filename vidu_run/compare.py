@@ -58,4 +58,4 @@ def compare(new: Sequence[Job], old: Sequence[Job]) -> Comparison:
 def _change(job: Job, old: Job | None) -> Change:
     if old is None:
         return Change("new", job)
-    return Change("changed", job, difference(before(old), before(job)))
+    return Change("changed", job, difference(before(old), before(job)) or "the clip that it continues")

@@ -13,7 +13,7 @@ from pathlib import Path
 from vidu_run import config
 from vidu_run.console import Console
 from vidu_run.difference import Before
-from vidu_run.errors import StorageTrouble
+from vidu_run.errors import Problem, SpecTrouble, StorageTrouble
 from vidu_run.files import output_folder
 from vidu_run.films import fact
 from vidu_run.job import Key
@@ -101,6 +101,19 @@ async def plant(spec: Spec, journal: SqliteJournal, out: Path) -> Spec:
 def known(spec: Spec, records: Iterable[Record], stars: Mapping[Key, int]) -> Spec:
     """The spec with the keys its jobs have by now."""
     return spec.known({record.key: record for record in records}, stars) if spec.continues else spec
+
+
+def check_twins(spec: Spec) -> None:
+    """Raise SpecTrouble where jobs that continue others turn out to ask for the same video."""
+    seen: dict[Key, str] = {}
+    problems = []
+    for job in spec.jobs if spec.continues else ():
+        if (first := seen.setdefault(job.key, job.name)) != job.name:
+            clips = ", ".join(image.source for image in job.continued)
+            message = f"the same request as job {first}, now that it is known which clip is meant: {clips}"
+            problems.append(Problem(job.place, message, job.name))
+    if problems:
+        raise SpecTrouble(problems)
 
 
 def stars_of(spec: Spec) -> dict[Key, int]:

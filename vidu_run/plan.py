@@ -170,6 +170,8 @@ def _waits(step: Step, image: Continued, now: Mapping[str, Step], found: Found) 
     match upstream.action:
         case Action.SUBMIT | Action.AFTER | Action.WAIT | Action.FETCH:
             return Step(step.job, Action.AFTER, f"continues the {image.source}", step.credits, image.job)
+        case Action.SKIP if record is not None and record.state is State.DONE:
+            return _held(step.job, image, f"the video of {image.job} is not here: {upstream.reason}")
         case Action.SKIP:
             return _held(step.job, image, f"{image.job}: {upstream.reason}", lost=True)
         case Action.PICK:

@@ -49,6 +49,10 @@ class Relay:
             return job, job
         clips = [self._clip(image) if isinstance(image, Continued) else None for image in job.images]
         known = with_images(self._provider.name, job, tuple(map(self._known, job.images, clips)))
+        if twin := next(
+            (one.name for one in self._named.values() if one.key == known.key and one.name != job.name), None
+        ):
+            raise BadFrame(f"asks for the same video as {twin}")
         sent = replace(known, images=await asyncio.to_thread(lambda: tuple(map(self._taken, known.images, clips))))
         if findings := image_findings(sent.images, ImageRules.of(self._provider.limits)):
             raise BadFrame(findings[0][1])

@@ -361,7 +361,7 @@ class SqliteJournal(ReadJournal):
 
         def operation(db: sqlite3.Connection) -> None:
             (position,) = db.execute("SELECT position FROM jobs WHERE key = ?", (before,)).fetchone()
-            db.execute("DELETE FROM jobs WHERE key = ?", (before,))
+            db.execute("DELETE FROM jobs WHERE key = ? AND key != ?", (before, job.key))
             db.execute(PLANT, _job_row(position, job, frames))
 
         await self._change(operation)
