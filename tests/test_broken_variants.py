@@ -202,7 +202,13 @@ BROKEN = (
     ),
     Broken(
         "a doubt takes no slot",
-        (Change("journal/intent.py", "        OR (state = 'in_doubt' AND", "        OR (state = 'no state' AND"),),
+        (
+            Change(
+                "journal/intent.py",
+                "AND state IN ('intent', 'in_doubt', 'submitted')",
+                "AND state IN ('intent', 'submitted')",
+            ),
+        ),
         (
             "tests/test_journal.py::test_slots_are_counted_over_intents_tasks_and_doubts_and_off_peak_apart",
             "tests/test_journal.py::test_a_doubt_gives_its_slot_back_after_the_deadline",
