@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidu_run import config, ledger, results, show, spend, view
 from vidu_run.api.trouble import ApiTrouble, KeyRefused
@@ -55,9 +55,6 @@ from vidu_run.spec.words import shown
 from vidu_run.state import Opening, arrange, finish_moves
 from vidu_run.stop import Stop, signals
 from vidu_run.work import Ended, Setting, act, ended, recover, target_of
-
-if TYPE_CHECKING:
-    pass
 
 ONCE = 1
 """People read a sentence once, however many places it holds of; `check` shows each place."""
@@ -110,7 +107,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                         incomplete = await act(plan, setting, reach, journal, stop, console, spec.jobs)
                     incomplete += await _late(setting, reach, journal, stop, console)
             if spec.continues:
-                spec = known(spec, journal.records(), stars)
+                spec = known(spec, journal.records, stars)
                 plan = plan.now(make_plan(spec.jobs, found_in(spec, journal, out, {}), Wish()))
                 try:
                     await plant(spec, journal, out)
@@ -134,7 +131,7 @@ def film(path: Path, where: Where, settings: Mapping[str, Any]) -> list[tuple[Ed
         raise UsageTrouble(f"{path}: it names no films; write `films: [{{name: all, jobs: '*'}}]`")
     out = where.folder(spec)
     with view.read(out) as journal:
-        wanted = _edits(known(spec, journal.records(), stars_of(spec)), journal, out)
+        wanted = _edits(known(spec, journal.records, stars_of(spec)), journal, out)
     found = [(edit, None if edit.missing else make(edit, out, spec.path.name, spec.provider.name)) for edit in wanted]
     if any(made and made.anew for _, made in found):
         with view.read(out) as journal:
@@ -215,10 +212,10 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     past: dict[Kind, list[float]] = {}
     founded = False
     stars = stars_of(spec)
-    spec = known(spec, records.values(), stars)
+    spec = known(spec, records.values, stars)
     if (out / state_file.NAME).exists():
         with view.read(out) as journal:
-            spec = known(spec, [*records.values(), *journal.records()], stars)
+            spec = known(spec, lambda: [*records.values(), *journal.records()], stars)
             found = found_in(spec, journal, out, records)
             past = _past(spec, journal)
             founded = journal.meta("founded") is not None

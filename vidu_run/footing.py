@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -61,7 +61,7 @@ async def opened(spec: Spec, service: Service, out: Path, opening: Opening, star
     journal = await open_state(out, spec.path, identity, spec.jobs, beside(spec, out), opening)
     try:
         await journal.remember(_facts(spec))
-        await plant(known(spec, journal.records(), stars), journal, out)
+        await plant(known(spec, journal.records, stars), journal, out)
     except BaseException:
         journal.close()
         raise
@@ -80,11 +80,11 @@ async def recovered(
     """Look for what was bought and is not known here. What is found tells the keys of jobs that continue it, and so
     more to look for.
     """
-    spec = known(spec, journal.records(), stars)
+    spec = known(spec, journal.records, stars)
     while True:
         keyed = [job for job in spec.jobs if all(image.task for image in job.continued)]
         await recover(keyed, setting, reach, journal, stop, console)
-        now = known(spec, journal.records(), stars)
+        now = known(spec, journal.records, stars)
         if now.jobs == spec.jobs or stop.reasons:
             return now
         spec = await plant(now, journal, setting.out)
@@ -98,9 +98,9 @@ async def plant(spec: Spec, journal: SqliteJournal, out: Path) -> Spec:
     return spec
 
 
-def known(spec: Spec, records: Iterable[Record], stars: Mapping[Key, int]) -> Spec:
-    """The spec with the keys its jobs have by now."""
-    return spec.known({record.key: record for record in records}, stars) if spec.continues else spec
+def known(spec: Spec, read: Callable[[], Iterable[Record]], stars: Mapping[Key, int]) -> Spec:
+    """The spec with the keys its jobs have by now; the records are read only where a job continues another."""
+    return spec.known({record.key: record for record in read()}, stars) if spec.continues else spec
 
 
 def check_twins(spec: Spec) -> None:
