@@ -17,19 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from process import measured
+
 HERE = Path(__file__).parent
 URL = "http://127.0.0.1:9"
 WITHOUT_POSTERS = "import sys; sys.modules['av'] = None; from vidu_run.cli import main; main()"
-
-
-def measured(words: Sequence[str]) -> tuple[float, float]:
-    """CPU seconds and peak megabytes of one process. (This one stays small: a child begins with its parent's peak.)"""
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen([sys.executable, *words], stdout=out, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        out.seek(0)
-        assert status == 0, out.read()[-2000:].decode()
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def commands(spec: Path) -> dict[str, Sequence[str]]:
@@ -79,8 +71,8 @@ def table(jobs: int, folder: Path, wish: argparse.Namespace) -> None:
         if name == "run":
             leave_alone(folder)
         if name != "page":
-            measured(words)
-        taken = [measured(words) for _ in range(1 if name == "page" else wish.times)]
+            measured(*words)
+        taken = [measured(*words) for _ in range(1 if name == "page" else wish.times)]
         cpu, memory = median(cpu for cpu, _ in taken), max(memory for _, memory in taken)
         importing = importing or cpu
         state = (out / "state.db").stat().st_size / 1e6

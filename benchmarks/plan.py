@@ -7,13 +7,11 @@ job beyond start-up and the peak of memory. `bare` in the same run: Jinja, JSON 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
+from process import measured
 
 PAIRS, PROMPTS = 50, 20
 BARE = """
@@ -47,16 +45,6 @@ def write_spec(folder: Path, jobs: int) -> Path:
         '      prompt: "{{ pair.name }}: {{ look.text }}"\n      seed: "{{ seed }}"\n'
     )
     return spec
-
-
-def measured(*words: str) -> tuple[float, float]:
-    """CPU seconds and peak megabytes of one process."""
-    with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen([sys.executable, *words], stdout=out, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        out.seek(0)
-        assert status == 0, out.read()[-2000:].decode()
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from vidu_run.job import Key
 from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.pace import Timing
-from vidu_run.picks import picks_file, read_picks
+from vidu_run.picks import picks_of
 from vidu_run.plan import Found
 from vidu_run.programme import FACT
 from vidu_run.providers.catalogue import LOCAL, choose_provider
@@ -118,8 +118,7 @@ def check_twins(spec: Spec) -> None:
 
 def stars_of(spec: Spec) -> dict[Key, int]:
     """The picks beside a spec that waits for any. Raises SpecTrouble where they cannot be understood."""
-    file = picks_file(spec.path)
-    picks = read_picks(file) if spec.picks and file.is_file() else {}
+    picks = picks_of(spec.path) if spec.picks else {}
     return {key: pick.stars for key, pick in picks.items() if pick.stars is not None}
 
 

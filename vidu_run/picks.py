@@ -38,6 +38,12 @@ def read_picks(path: Path) -> dict[Key, Pick]:
     return _checked(read_yaml(path, path.as_posix()))
 
 
+def picks_of(spec: Path) -> dict[Key, Pick]:
+    """Those beside a spec, none where there is no file. Raises SpecTrouble."""
+    path = picks_file(spec)
+    return read_picks(path) if path.is_file() else {}
+
+
 def parse_picks(text: str, shown: str) -> dict[Key, Pick]:
     """As `read_picks`, of a text; `shown` names it in messages."""
     return _checked(parse_yaml(text, shown))

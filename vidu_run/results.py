@@ -20,7 +20,7 @@ from vidu_run.errors import Problem, SpecTrouble, StorageTrouble
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import SHOWN, ReadJournal, SqliteJournal
-from vidu_run.picks import Pick, Picks, picks_file, read_picks
+from vidu_run.picks import Pick, Picks, picks_file, picks_of
 from vidu_run.price import Prices
 from vidu_run.programme import FACT, programme, reels
 from vidu_run.providers.catalogue import LOCAL, choose_provider
@@ -117,8 +117,7 @@ def picks_beside(journal: ReadJournal, out: Path, spec: Path | None) -> dict[Key
     """The picks that stand beside the spec; where nobody names it, beside the one of the last run, which stood above
     the output folder. Raises SpecTrouble where they cannot be understood.
     """
-    path = picks_file(spec or out.resolve().parent.parent / (journal.meta("spec") or "spec"))
-    return read_picks(path) if path.is_file() else {}
+    return picks_of(spec or out.resolve().parent.parent / (journal.meta("spec") or "spec"))
 
 
 def readable_picks(journal: ReadJournal, out: Path, spec: Path | None, warn: Warn) -> dict[Key, Pick]:
