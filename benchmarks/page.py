@@ -25,6 +25,9 @@ from vidu_run.report.poster import small
 
 POSTERS = 200
 SEEDS = 20
+BEGUN = 1500
+"""Milliseconds in which a browser that has just begun is busy with pages of its own."""
+
 ALL_OF_IT = """
 async () => {
   for (let at = 0; at < document.documentElement.scrollHeight; at += innerHeight * 0.8) {
@@ -110,6 +113,7 @@ def renderer_memory() -> float:
 def measured(target: Path) -> tuple[float, float, float, float]:
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.wait_for_timeout(BEGUN)
         page.goto(target.as_uri())
         ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd") / 1000
         page.wait_for_timeout(500)

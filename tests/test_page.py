@@ -93,8 +93,10 @@ def digest(text: str) -> str:
 
 
 def data_of(html: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads(Elements(html).text_of("script", "application/json"))
-    return data
+    """The head of the page's data, and the line of each job."""
+    elements = Elements(html)
+    data: dict[str, Any] = json.loads(elements.text_of("script", "application/json"))
+    return {**data, "rows": [json.loads(line) for line in elements.text_of("script", "text/plain").split("\n")]}
 
 
 def rows_of(html: str) -> list[dict[str, Any]]:
@@ -102,7 +104,7 @@ def rows_of(html: str) -> list[dict[str, Any]]:
     data = data_of(html)
     rows = [dict(zip(data["fields"], row, strict=True)) for row in data["rows"]]
     for row in rows:
-        for field in ("state", "prompt", "model", "resolution", "error", "hint", "request"):
+        for field in ("prompt", "model", "resolution", "error", "hint", "request"):
             row[field] = None if row[field] is None else data["texts"][row[field]]
         for field in ("first", "last"):
             row[field] = None if row[field] is None else data["stills"][row[field]]

@@ -1,24 +1,34 @@
-"""The data of the page, packed: what many jobs share stands in it once. The page's script unpacks it."""
+"""The data of the page, packed: what many jobs share stands in it once, and what few people look at is a line of text
+that the page's script reads when somebody does.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 HIDDEN = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 
-PLAIN = ("name", "key", "task_id", "credits", "charged", "duration", "took", "bytes", "sha256", "history")
-SHARED = ("state", "prompt", "model", "resolution", "error", "hint")
+PLAIN = ("name", "task_id", "credits", "charged", "duration", "took", "bytes", "sha256", "history")
+SHARED = ("prompt", "model", "resolution", "error", "hint")
 USUAL = 1
 """For a file that stands where its job's name or its bytes' hash says: most of twenty thousand do."""
 WHOLE = ("spec", "provider", "rehearsal", "usd", "aspect", "picks_file", "picks", "promote")
 """Facts of the document that go in as they are."""
 
-FIELDS = [*PLAIN, *SHARED, "seed", "asked", "file", "poster", "first", "last", "request", "axes", "draft"]
-KEY = FIELDS.index("key")
+FIELDS = [*PLAIN, *SHARED, "seed", "asked", "file", "poster", "first", "last", "request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """`head` is read as the page opens; `rows` are the encoded lines of the jobs, in the order of the spec."""
+
+    head: dict[str, Any]
+    rows: list[bytes]
 
 
 class _Table:
@@ -38,33 +48,48 @@ class _Table:
         return self._numbers[known]
 
 
-def page_data(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What the script reads. `rows` has one list a job, its parts named by `fields`; texts, stills and labels that
-    jobs share are numbers into `texts`, `stills` and each axis's `labels`. Seeds are text: numbers beyond 2**53 would
-    be rounded.
+def page_data(document: Mapping[str, Any]) -> Packed:
+    """What the script reads. Each row is one list, its parts named by `fields`; texts, stills and labels that jobs
+    share are numbers into `texts`, `stills` and each axis's `labels`. What all jobs are asked for as the page begins
+    is in the head: `keys`, `states`, the `places` of each axis. Seeds are text: numbers beyond 2**53 would be rounded.
     """
-    texts, stills = _Table(), _Table()
+    texts, stills, models = _Table(), _Table(), _Table()
     axes = {axis: _Table() for axis in document["axes"]}
-    rows = [_row(job, texts, stills, axes) for job in document["jobs"]]
-    return {
+    places: dict[str, list[int | None]] = {axis: [] for axis in axes}
+    keys, states, drafts, rows = list[str](), list[int | None](), dict[int, Any](), list[bytes]()
+    for number, job in enumerate(document["jobs"]):
+        keys.append(job["key"])
+        states.append(texts.number(job["state"]))
+        models.number(job["model"])
+        for axis, table in axes.items():
+            places[axis].append(table.number(job["axes"].get(axis)))
+        if job["draft"] is not None:
+            drafts[number] = _draft(job["draft"])
+        rows.append(script_json(_row(job, texts, stills)).encode("utf-8", "replace"))
+    head = {
         **{name: document[name] for name in WHOLE},
         "failures": document["failures"],
-        "axes": [{"name": axis, "labels": table.values} for axis, table in axes.items()],
+        "axes": [{"name": axis, "labels": table.values, "places": places[axis]} for axis, table in axes.items()],
+        "keys": " ".join(keys),
+        "states": states,
+        "models": models.values,
+        "drafts": drafts,
         "texts": texts.values,
         "stills": stills.values,
         "fields": FIELDS,
-        "rows": rows,
-        **_films(document, {row[KEY]: number for number, row in enumerate(rows)}),
+        **_films(document, keys),
     }
+    return Packed(head, rows)
 
 
-def _films(document: Mapping[str, Any], rows: Mapping[str, int]) -> dict[str, Any]:
+def _films(document: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     """Of each film its segments: rows of the takes, the row of the one in the file, the second at which it begins.
     `absent` are rows of takes whose clip is not in the folder. Nothing where the spec has no films.
     """
     films = document.get("films", ())
     if not films:
         return {}
+    rows = {key: number for number, key in enumerate(keys)}
     takes = [take for film in films for segment in film["segments"] for take in segment["takes"]]
     told = [
         {
@@ -81,7 +106,7 @@ def _films(document: Mapping[str, Any], rows: Mapping[str, int]) -> dict[str, An
     return {"films": told, "film": document["film"], "absent": absent}
 
 
-def _row(job: Mapping[str, Any], texts: _Table, stills: _Table, axes: Mapping[str, _Table]) -> list[Any]:
+def _row(job: Mapping[str, Any], texts: _Table, stills: _Table) -> list[Any]:
     request, seed = job["request"], job["seed"]
     asked = request.get("seed")
     return [
@@ -94,14 +119,10 @@ def _row(job: Mapping[str, Any], texts: _Table, stills: _Table, axes: Mapping[st
         stills.number(_still(job["first"])),
         stills.number(_still(job["last"])),
         texts.number(shown_json(request if asked is None else {**request, "seed": None})),
-        [table.number(job["axes"].get(axis)) for axis, table in axes.items()],
-        _draft(job["draft"]),
     ]
 
 
-def _draft(draft: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if draft is None:
-        return None
+def _draft(draft: Mapping[str, Any]) -> dict[str, Any]:
     seed = draft["seed"]
     return {
         **draft,

@@ -5,6 +5,7 @@ It shows what it is given; it never looks at the journal or the videos, and the 
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,8 +24,8 @@ FILMS = "films"
 SCRIPTS = ("dom", "clips", "picks", "player", "lines", "views", "focus", FILMS, "main")
 """Parts of one script, in the order in which they build on one another."""
 
-SLOT = "\0"
-"""Where the data go in the page; nothing of the user's stands behind it."""
+SLOTS = ("\0head", "\0rows")
+"""Where the data go in the page: of all that stands before the second, the name of the spec alone is the user's."""
 
 STATES = ("done", "ready", "submitted", "planned", "in_doubt", "failed", "rejected", "abandoned")
 
@@ -34,15 +35,15 @@ def write_page(document: Mapping[str, Any], target: Path) -> None:
 
     Raises StorageTrouble where the file cannot be written.
     """
-    write_durably(target, b"".join([part.encode("utf-8", "replace") for part in _parts(document)]))
+    write_durably(target, b"".join(_parts(document)))
 
 
 def render_page(document: Mapping[str, Any]) -> str:
-    return "".join(_parts(document))
+    return b"".join(_parts(document)).decode()
 
 
-def _parts(document: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The data by themselves: of a hundred thousand jobs they are a hundred megabytes, which a template would copy."""
+def _parts(document: Mapping[str, Any]) -> list[bytes]:
+    """The data by themselves: of a hundred thousand jobs they are tens of megabytes, which a template would copy."""
     films = bool(document.get("films"))
     style = page_style(films)
     script = page_script(films)
@@ -54,15 +55,17 @@ def _parts(document: Mapping[str, Any]) -> tuple[str, str, str]:
             policy=Markup(content_policy(style, script)),
             style=Markup(style),
             script=Markup(script),
-            data=SLOT,
+            head=SLOTS[0],
+            rows=SLOTS[1],
             films=films,
             tally=tally(document["counts"]),
             money=_money(document),
             when=spoken_time(document["generated_at"]),
         )
     )
-    before, _, after = shell.rpartition(SLOT)
-    return before, script_json(page_data(document)), after
+    packed = page_data(document)
+    before, between, after = (part.encode("utf-8", "replace") for part in re.split("|".join(SLOTS), shell, maxsplit=2))
+    return [before, script_json(packed.head).encode("utf-8", "replace"), between, b"\n".join(packed.rows), after]
 
 
 def page_style(films: bool) -> str:

@@ -1,6 +1,8 @@
 /* The clips of the page, read from its packed data: one object a job, in the order of the spec. */
 
 const page = JSON.parse(document.getElementById("data").textContent);
+const rows = document.getElementById("rows").textContent.split("\n");
+const keys = page.keys.split(" ");
 
 const text = (number) => (number === null ? null : page.texts[number]);
 
@@ -22,17 +24,30 @@ function readable(href) {
 }
 
 /* Twenty thousand are opened at once and few are looked at: a part is read when somebody asks for it. */
-const PARTS = { state: text, prompt: text, model: text, resolution: text, error: text, hint: text, first: still, last: still, file: video, poster };
+const PARTS = { prompt: text, model: text, resolution: text, error: text, hint: text, first: still, last: still, file: video, poster };
 const AT = Object.fromEntries(page.fields.map((field, at) => [field, at]));
 
 class Clip {
-  constructor(row, index) {
-    this.row = row;
+  constructor(key, index) {
+    this.key = key;
     this.index = index;
   }
 
+  get row() {
+    this.parts ??= JSON.parse(rows[this.index]);
+    return this.parts;
+  }
+
+  get state() {
+    return text(page.states[this.index]);
+  }
+
+  get draft() {
+    return page.drafts[this.index] ?? null;
+  }
+
   get labels() {
-    this.known ??= Object.fromEntries(page.axes.map(({ name, labels }, at) => [name, labels[this.row[AT.axes][at]] ?? null]));
+    this.known ??= Object.fromEntries(page.axes.map(({ name, labels, places }) => [name, labels[places[this.index]] ?? null]));
     return this.known;
   }
 
@@ -46,8 +61,17 @@ for (const field of page.fields) {
   if (!(field in Clip.prototype)) Object.defineProperty(Clip.prototype, field, { get() { return read(this.row[AT[field]], this); } });
 }
 
-const clips = page.rows.map((row, index) => new Clip(row, index));
-const byKey = new Map(clips.map((clip) => [clip.key, clip]));
+const clips = page.keys ? keys.map((key, index) => new Clip(key, index)) : [];
+
+/* Found out once somebody has picked something. */
+const byKey = {
+  get map() {
+    this.made ??= new Map(clips.map((clip) => [clip.key, clip]));
+    return this.made;
+  },
+  has: (key) => byKey.map.has(key),
+  get: (key) => byKey.map.get(key),
+};
 
 /* A draft stands beside the clip that was promoted from it; it is looked at, never counted or picked. */
 function draftOf(clip) {
@@ -60,7 +84,7 @@ function draftOf(clip) {
 
 /* Names and labels of some axes, given by their places; those that the clip does not have are left out. */
 function labelled(clip, axes) {
-  return axes.map((axis) => [page.axes[axis].name, page.axes[axis].labels[clip.row[AT.axes][axis]]]).filter(([, label]) => label !== undefined);
+  return axes.map((axis) => [page.axes[axis].name, page.axes[axis].labels[page.axes[axis].places[clip.index]]]).filter(([, label]) => label !== undefined);
 }
 
 const labelsOf = (clip) => labelled(clip, [...page.axes.keys()]);

@@ -38,7 +38,8 @@ function build(line) {
 
 const clipsOf = (line) => (line.item ? [line.item] : (line.cells ?? []).filter(Boolean));
 
-function gone(line) {
+function gone(line, node) {
+  spare.push(...node.querySelectorAll(".rating"));
   for (const clip of clipsOf(line)) {
     if (hover.clip === clip) hover.leave();
     stage.detach(clip);
@@ -46,8 +47,10 @@ function gone(line) {
   }
 }
 
+let laidOut = 0;
+
 function layOut() {
-  const width = sheet.clientWidth;
+  const width = (laidOut = sheet.clientWidth);
   sheet.className = `sheet ${settings.view}`;
   document.documentElement.style.setProperty("--aspect", page.aspect);
   const held = sheet.contains(document.activeElement);
@@ -88,20 +91,23 @@ function shownClips() {
   return lines.lines.flatMap(clipsOf).filter((clip) => !clip.final);
 }
 
-/* An axis may have thousands of labels: a choice is made once for what it offers, and then only takes another value. */
+/* An axis may have thousands of labels: a choice is made once for what it offers, most of it when the clips stand there,
+   and then only takes another value. */
 const made = new Map();
+const AT_ONCE = 50;
 
 function select(offer, label, value, options, change) {
   if (!made.has(offer)) {
-    const box = el("select", { "aria-label": label, change: () => change(box.value) }, options().map(([key, name]) => el("option", { value: key }, name)));
+    const box = el("select", { "aria-label": label, change: () => change(box.value) });
+    const fill = (some) => box.append(...some.map(([key, name]) => el("option", { value: key }, name)));
+    fill(options().slice(0, AT_ONCE));
+    setTimeout(() => fill(options().slice(AT_ONCE)));
     made.set(offer, el("label", { class: "choice" }, el("span", null, label), box));
   }
   const box = one("select", made.get(offer));
   if (box.value !== value) box.value = value;
   return made.get(offer);
 }
-
-const models = [...new Set(clips.map((clip) => clip.model))].filter(Boolean);
 
 function drawChoices() {
   const grid = settings.view === "grid";
@@ -112,7 +118,7 @@ function drawChoices() {
     grid && chosenColumns() !== "" && chosenColumns() !== DRAFTS && others.length > 1 ? select(`rows beside ${chosenColumns()}`, "Rows by", others.includes(settings.lead) ? settings.lead : others[0], () => others.map((name) => [name, name]), set("lead")) : null,
     grid ? null : select("order", "Order", settings.order, () => Object.entries(ORDERS).map(([key, [name]]) => [key, name]), set("order")),
     ...page.axes.filter(({ labels }) => labels.length > 1).map(({ name, labels }) => select(`axis ${name}`, name, String(labels.indexOf(filter.labels[name])), () => [["-1", "all"], ...labels.map((label, at) => [String(at), label])], (at) => narrow(name, labels[at] ?? null))),
-    models.length > 1 ? select("model", "Model", filter.model ?? "", () => [["", "all"], ...models.map((model) => [model, model])], (model) => ((filter.model = model || null), refresh())) : null,
+    page.models.length > 1 ? select("model", "Model", filter.model ?? "", () => [["", "all"], ...page.models.map((model) => [model, model])], (model) => ((filter.model = model || null), refresh())) : null,
     select("verdict", "Verdict", filter.verdict, () => Object.entries(VERDICTS).map(([key, [name]]) => [key, name]), (key) => ((filter.verdict = key), refresh())),
     grid ? zoom : null,
   ].filter(Boolean);
@@ -250,7 +256,7 @@ function elsewhere() {
 }
 
 function drawTally() {
-  const given = clips.map((clip) => picks.of(clip).stars);
+  const given = picks.given();
   const good = given.filter((number) => number > 0).length;
   const out = given.filter((number) => number === REJECTED).length;
   one(".tally").textContent = [good ? `${good} picked` : "", out ? `${out} rejected` : "", picks.kept ? "" : "not kept by this browser"].filter(Boolean).join(", ");
@@ -525,12 +531,7 @@ function begin() {
   document.addEventListener("keydown", onKey);
   for (const real of ["pointermove", "pointerdown", "wheel"]) addEventListener(real, () => (keyed = false), { capture: true, passive: true });
   addEventListener("storage", ({ key }) => key === picks.shelf && elsewhere());
-  let width = sheet.clientWidth;
-  new ResizeObserver(() => {
-    if (sheet.clientWidth === width) return;
-    width = sheet.clientWidth;
-    layOutInPlace();
-  }).observe(sheet);
+  new ResizeObserver(() => sheet.clientWidth !== laidOut && layOutInPlace()).observe(sheet);
   addEventListener("beforeprint", () => {
     lines.unroll(MOST_ON_PAPER);
     one(".on-paper").textContent = beyondPaper();

@@ -33,6 +33,11 @@ const picks = {
     return this.edits.get(clip.key) ?? this.inFile.get(clip.key) ?? NOTHING;
   },
 
+  /* The stars of clips on this page. */
+  given() {
+    return [...new Map([...this.inFile, ...this.edits])].filter(([key]) => byKey.has(key)).map(([, { stars }]) => stars);
+  },
+
   put(key, verdict) {
     if (same(verdict, this.inFile.get(key) ?? NOTHING)) this.edits.delete(key);
     else this.edits.set(key, verdict);
@@ -125,16 +130,26 @@ function verdict({ stars: number }) {
 
 /* The control of one clip's stars: five stars and a cross, each a button; what is set already is taken back. */
 function rating(clip, compact) {
-  const given = ({ target }) => target.closest("button") && judge(clip, Number(target.closest("button").value));
-  const box = el("div", { class: "rating", role: "group", "aria-label": `Verdict on ${clip.name}`, mousedown: keepFocus, click: given });
+  const box = (compact && spare.pop()) || newRating(compact);
+  box.clip = clip;
+  put(box, "aria-label", `Verdict on ${clip.name}`);
+  box.show();
+  return box;
+}
+
+/* Most of what a cell is made of: those that scroll away serve those that come. */
+const spare = [];
+
+function newRating(compact) {
+  const given = ({ target }) => target.closest("button") && judge(box.clip, Number(target.closest("button").value));
+  const box = el("div", { class: "rating", role: "group", mousedown: keepFocus, click: given });
   const reach = compact ? { tabindex: "-1" } : {};
   for (let number = 1; number <= 5; number++) box.append(button(count(number, "star"), { class: "star", value: number, ...reach }, "★"));
   box.append(button("Reject", { class: "reject", value: REJECTED, ...reach }, icon("cross")));
   box.show = () => {
-    const number = picks.of(clip).stars;
-    [...box.children].forEach((each, at) => each.setAttribute("aria-pressed", String(at < 5 ? number > at : number === REJECTED)));
+    const number = picks.of(box.clip).stars;
+    [...box.children].forEach((each, at) => put(each, "aria-pressed", String(at < 5 ? number > at : number === REJECTED)));
     box.dataset.stars = number ?? "";
   };
-  box.show();
   return box;
 }

@@ -55,7 +55,7 @@ const isSparse = () => Boolean(filter.state || filter.model || filter.group || f
 const MOST_HOLES = 4;
 
 const varied = page.axes.filter(({ labels }) => labels.length > 1).map(({ name }) => name);
-const promoted = clips.some((clip) => clip.draft);
+const promoted = Object.keys(page.drafts).length > 0;
 const columnAxes = promoted ? [DRAFTS, ...varied] : varied;
 const usualColumns = promoted ? DRAFTS : (varied.find((name) => name === "seed") ?? varied.at(-1) ?? "");
 const chosenColumns = () => (settings.columns === "" || columnAxes.includes(settings.columns) ? settings.columns : usualColumns);
@@ -73,11 +73,10 @@ function arranged(shown) {
   const groups = new Map();
   const used = new Set();
   for (const clip of shown) {
-    const labels = clip.row[AT.axes];
-    const key = lead.map((axis) => labels[axis]).join();
-    if (!groups.has(key)) groups.set(key, { labels: labelled(clip, lead), rank: led ? (labels[lead[0]] ?? -1) : 0, loose: [], rows: [] });
+    const key = lead.map((axis) => page.axes[axis].places[clip.index]).join();
+    if (!groups.has(key)) groups.set(key, { labels: labelled(clip, lead), rank: led ? (page.axes[lead[0]].places[clip.index] ?? -1) : 0, loose: [], rows: [] });
     const { loose, rows } = groups.get(key);
-    const at = labels[across];
+    const at = page.axes[across].places[clip.index];
     if (at === null) {
       loose.push(clip);
       continue;
