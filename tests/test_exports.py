@@ -26,6 +26,7 @@ from vidu_run.providers.catalogue import provider
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.record import Record, State
 from vidu_run.report.contact import GOLD, GROUND, INK, Origin, draw, write_sheets
+from vidu_run.report.data import Pictures, axes_of
 from vidu_run.report.grid import MOST_BYTES, Board, Tile, boards, column_axis, file_names, rows, spoken
 from vidu_run.report.layout import CELL, LABEL, MOST_CLIPS, MOST_COLUMNS, MOST_WIDTH, Layout, columns_for, lay_out
 from vidu_run.report.lettering import Lettering, star
@@ -55,9 +56,12 @@ def table(
 ) -> list[dict[str, Cell]]:
     """Each row by the names of its columns."""
     vidu = provider("vidu")
-    made = {sheet.key: effective(vidu, sheet.request) for sheet in sheets}
     known = {record.key: record for record in records}
-    head, *found = table_rows(sheets, known, made, prices(vidu, {"HOME": "/nowhere"}), verdicts or {}, run_lives=False)
+    usd = prices(vidu, {"HOME": "/nowhere"})
+    rows = table_rows(
+        sheets, known, axes_of(sheets), lambda sheet: effective(vidu, sheet.request), usd, verdicts or {}, False
+    )
+    head, *found = rows
     return [dict(zip(map(str, head), row, strict=True)) for row in found]
 
 
@@ -285,13 +289,14 @@ def test_a_value_without_a_word_in_it_is_told_with_its_axis() -> None:
 def test_a_sheet_says_what_its_jobs_share() -> None:
     first, second = a_sheet("a", seed=1), a_sheet("b", seed=2)
     other = replace(second, request={**second.request, "prompt": "a ship"}, images=(("u", None), ("v", None)))
-    pictures = {"a.png": "posters/a.webp", "b.png": "posters/b.webp", "videos/a.mp4": "posters/clip.webp"}
-    records = {first.key: a_record(first, finished_at=5.0), second.key: a_record(second, State.FAILED, finished_at=9.0)}
+    pictures = Pictures("posters", {"a.png.webp", "b.png.webp", f"{'c' * 24}.webp"})
+    done = a_record(first, finished_at=5.0, sha256="c" * 64)
+    records = {first.key: done, second.key: a_record(second, State.FAILED, finished_at=9.0)}
     (board,) = boards("jobs.yaml", [first, second], records, pictures, {}, None, run_lives=False)
     assert (board.file, board.title, board.prompt) == ("jobs", "jobs.yaml", "a boat")
-    assert (board.first, board.last, board.newest) == ("posters/a.webp", "posters/b.webp", 5.0)
+    assert (board.first, board.last, board.newest) == ("posters/a.png.webp", "posters/b.png.webp", 5.0)
     assert [(t.label, t.state, t.poster) for t in board.tiles] == [
-        ("seed 1", State.DONE, "posters/clip.webp"),
+        ("seed 1", State.DONE, f"posters/{'c' * 24}.webp"),
         ("seed 2", State.FAILED, None),
     ]
     (board,) = boards("jobs.yaml", [first, other], {}, pictures, {}, None, run_lives=False)
@@ -300,7 +305,7 @@ def test_a_sheet_says_what_its_jobs_share() -> None:
 
 def test_a_long_row_is_wrapped_into_several_files() -> None:
     sheets = [a_sheet(f"{pair}{seed}", pair=pair, seed=seed) for pair in ("bay", "Bay-2") for seed in range(1, 100)]
-    made = boards("jobs.yaml", sheets, {}, {}, {}, None, run_lives=False)
+    made = boards("jobs.yaml", sheets, {}, Pictures("posters", ()), {}, None, run_lives=False)
     assert [(b.file, len(b.tiles)) for b in made] == [
         ("bay", MOST_CLIPS),
         ("bay-2", 99 - MOST_CLIPS),

@@ -133,6 +133,15 @@ def test_too_little_room_for_the_videos_is_told_before_anything_is_paid(folder: 
     assert not server.ledger
 
 
+def test_clips_that_are_here_say_how_much_room_the_others_need(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(20, duration=10)
+    assert folder.buy(server).code == 0
+    folder.sweep(9000, duration=10)
+    asked = folder("run", "jobs.yaml", "--base-url", server.base_url, "--limit", "9000")
+    assert (asked.code, "Nobody can be asked" in asked.err) == (2, True), asked.err
+    assert len(server.ledger) == 20
+
+
 def test_a_waiting_task_can_be_cancelled_where_the_provider_can(folder: Folder, server: FaultServer) -> None:
     folder.sweep(2)
     server.task_seconds = 60

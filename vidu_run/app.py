@@ -99,7 +99,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
                 console.problems(
                     [*_nobody(spec, wish.plan), *_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)]
                 )
-                go = _confirmed(plan, spec, out, wish, console)
+                go = _confirmed(plan, spec, journal, out, wish, console)
                 await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
                 with signals(stop, console.say):
                     incomplete = ["nothing was sent"]
@@ -301,11 +301,12 @@ def _past(spec: Spec, journal: ReadJournal) -> dict[Kind, list[float]]:
     return past
 
 
-def _confirmed(plan: Plan, spec: Spec, out: Path, wish: RunWish, console: Console) -> bool:
+def _confirmed(plan: Plan, spec: Spec, journal: ReadJournal, out: Path, wish: RunWish, console: Console) -> bool:
     local = spec.provider.name == LOCAL
     if not local:
         spend.within_budget(plan, spec.budget, wish.budget)
-    spend.within_disk(plan, shutil.disk_usage(out).free)
+    if plan.to_buy:
+        spend.within_disk(plan, shutil.disk_usage(out).free, journal.heaviest())
     table = prices(spec.provider)
     question = "\n".join([show.plan_summary(plan, table, local), *show.estimate_note(plan, table, spec.provider)])
     console.say(question)

@@ -27,9 +27,8 @@ from vidu_run.stop import Stopped
 class Batch:
     """The jobs of one run under way. `tasks` holds all of them; none is ever cancelled while the loop runs."""
 
-    def __init__(self, desk: Desk, sheets: Sequence[Sheet]) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._sheets = {sheet.key: sheet for sheet in sheets}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stored: set[str] = set()
         self._idle = asyncio.Event()
@@ -50,7 +49,7 @@ class Batch:
             else:
                 slot.lose()
         for record in fetch:
-            self._start(self._bring(record))
+            self._start(self._fetch(record))
         for off_peak in (False, True):
             self._start(self._feed([job for job in buy if job.off_peak is off_peak]))
         await self._finish()
@@ -107,14 +106,15 @@ class Batch:
 
     async def _buy(self, job: Job, sent: Job, slot: Slot) -> None:
         record: Record | None = None
+        sheet = self._desk.journal.sheet(job.key)
         with slot:
             if await self._submitted(job, sent, slot):
                 record = self._desk.journal.record(job.key)
                 assert record is not None
-                record = await self._waited(record, slot)
+                record = await self._waited(sheet, record, slot)
                 self._learn(job, "task", record.state, record.error)
         if record is not None:
-            await self._bring(record)
+            await self._bring(sheet, record)
 
     async def _submitted(self, job: Job, sent: Job, slot: Slot) -> bool:
         """Whether there is a task to wait for now. `sent` is the job with the frames that go out."""
@@ -155,20 +155,23 @@ class Batch:
                     raise
                 await desk.stop.sleep(desk.timing.poll_max, to_submit=True)
 
-    async def _waited(self, record: Record, slot: Slot, ask_first: bool = False) -> Record:
+    async def _waited(self, sheet: Sheet, record: Record, slot: Slot, ask_first: bool = False) -> Record:
         """The record as it is afterwards. A task that outlasts our patience keeps its slot."""
-        ended = await wait(self._sheets[record.key], record, self._desk, ask_first)
+        ended = await wait(sheet, record, self._desk, ask_first)
         if ended.state is State.SUBMITTED:
             slot.lose()
         return ended
 
     async def _resume(self, record: Record, slot: Slot) -> None:
+        sheet = self._desk.journal.sheet(record.key)
         with slot:
-            ended = await self._waited(record, slot, ask_first=True)
-        await self._bring(ended)
+            ended = await self._waited(sheet, record, slot, ask_first=True)
+        await self._bring(sheet, ended)
 
-    async def _bring(self, record: Record) -> None:
-        sheet = self._sheets[record.key]
+    async def _fetch(self, record: Record) -> None:
+        await self._bring(self._desk.journal.sheet(record.key), record)
+
+    async def _bring(self, sheet: Sheet, record: Record) -> None:
         if record.state in (State.READY, State.DONE) and await deliver(sheet, record, self._desk):
             waited = self._desk.relay.after(sheet.name)
             for off_peak in (False, True):
@@ -192,8 +195,6 @@ class Batch:
     async def _ready(self, job: Job) -> tuple[Job, Job]:
         """The job under its own key, and as it goes out. Raises BadFrame."""
         known, sent = await self._desk.relay.ready(job)
-        if known is not job:
-            self._sheets[known.key] = self._desk.journal.sheet(known.key)
         return known, await self._to_send(known, sent)
 
     async def _to_send(self, job: Job, sent: Job) -> Job:

@@ -352,7 +352,7 @@ def report(
         page = results.write_page(held)
         results.write_table(held, console.say)
         drawn = [str(path) for path in results.write_sheets(held, sheets, columns)] if sheets else []
-        document = held.status
+        document = view.status_of(journal, out, held.run_lives, picks) if as_json else {}
     if as_json:
         more = {"sheets": drawn} if sheets else {}
         console.raw(json.dumps({**document, "page": str(page), **more}, ensure_ascii=False))

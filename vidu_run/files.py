@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -59,13 +59,13 @@ def make_folder(path: Path) -> None:
     sync(path.parent)
 
 
-def write_durably(target: Path, content: bytes) -> None:
-    """Write a whole file or none: aside, synced, renamed. Raises StorageTrouble."""
+def write_durably(target: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a whole file or none, in parts where it comes in parts: aside, synced, renamed. Raises StorageTrouble."""
     aside = target.with_name(f".{secrets.token_hex(8)}.new")
     try:
         make_folder(target.parent)
         with aside.open("wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(target)
@@ -73,6 +73,20 @@ def write_durably(target: Path, content: bytes) -> None:
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+
+
+def write_if_other(target: Path, content: Sequence[bytes]) -> None:
+    """Write a file durably unless these very bytes are there. Raises StorageTrouble."""
+    if not _holds(target, content):
+        write_durably(target, content)
+
+
+def _holds(target: Path, content: Sequence[bytes]) -> bool:
+    try:
+        with target.open("rb") as file:
+            return all(file.read(len(part)) == part for part in content) and not file.read(1)
+    except OSError:
+        return False
 
 
 @contextmanager

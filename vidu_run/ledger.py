@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.files import write_durably
+from vidu_run.files import write_if_other
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.record import Record
@@ -20,8 +20,8 @@ HEX = frozenset("0123456789abcdef")
 def write(
     out: Path,
     origin: str,
-    sheets: Sequence[Sheet],
-    records: Iterable[Record],
+    sheets: Iterable[Sheet],
+    records: Mapping[Key, Record],
     adopted: Mapping[Key, Mapping[str, Any]],
 ) -> None:
     """A line for each delivered job beside the lines that are there; whole or not at all, in the order of keys.
@@ -30,17 +30,24 @@ def write(
     A line is never dropped: another copy of this folder may have written it, and it is all that says what was bought.
     `adopted` are the lines that the journal took over earlier.
     """
-    known = {sheet.key: sheet for sheet in sheets}
-    lines: dict[str, Mapping[str, Any]] = dict(adopted) | dict(read(out))
-    for record in records:
+    lines = {key: _written(line) for key, line in adopted.items()}
+    lines |= {line["key"]: _written(line) for line in _lines(out)}
+    for key, record in records.items():
         if record.elsewhere:
             # Its file may have been renamed with its job since.
-            lines[record.key] = {**lines[record.key], "file": record.file}
-        elif record.sha256 is not None:
-            lines[record.key] = _line(record, known.get(record.key), origin)
-    text = "".join(json.dumps(lines[key], ensure_ascii=False) + "\n" for key in sorted(lines))
-    if lines and text != _present(out):
-        write_durably(out / NAME, text.encode())
+            lines[key] = _written({**json.loads(lines[key]), "file": record.file})
+    delivered = {key for key, record in records.items() if record.sha256 is not None and not record.elsewhere}
+    for sheet in sheets:
+        if sheet.key in delivered:
+            delivered.remove(sheet.key)
+            lines[sheet.key] = _written(_line(records[sheet.key], sheet, origin))
+    lines |= {key: _written(_line(records[key], None, origin)) for key in delivered}
+    if lines:
+        write_if_other(out / NAME, [lines[key] for key in sorted(lines)])
+
+
+def _written(line: Mapping[str, Any]) -> bytes:
+    return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
 
 def _line(record: Record, sheet: Sheet | None, origin: str) -> dict[str, Any]:
@@ -70,27 +77,28 @@ def _asked_seed(sheet: Sheet | None) -> int | None:
 
 def read(out: Path) -> dict[str, dict[str, Any]]:
     """Lines by key. Raises StorageTrouble for a line that is not one of ours: guessing could buy a video again."""
-    lines: dict[str, dict[str, Any]] = {}
-    for number, text in enumerate((_present(out) or "").splitlines(), 1):
-        if not text.strip():
-            continue
-        line = _parsed(text)
-        if line is None:
-            raise StorageTrouble(
-                f"{out / NAME}:{number}: not a line of the ledger (a merge conflict?). "
-                "Mend or remove it; nothing was sent."
-            )
-        lines[line["key"]] = line
-    return lines
+    return {line["key"]: line for line in _lines(out)}
 
 
-def _present(out: Path) -> str | None:
+def _lines(out: Path) -> Iterator[dict[str, Any]]:
     try:
-        return (out / NAME).read_text(encoding="utf-8")
+        with (out / NAME).open(encoding="utf-8") as file:
+            for number, text in enumerate(file, 1):
+                if text.strip():
+                    yield _understood(text, f"{out / NAME}:{number}")
     except FileNotFoundError:
-        return None
+        return
     except (OSError, UnicodeDecodeError) as error:
         raise StorageTrouble(f"{out / NAME}: cannot be read ({error})") from None
+
+
+def _understood(text: str, place: str) -> dict[str, Any]:
+    line = _parsed(text)
+    if line is None:
+        raise StorageTrouble(
+            f"{place}: not a line of the ledger (a merge conflict?). Mend or remove it; nothing was sent."
+        )
+    return line
 
 
 def of_origin(lines: Mapping[str, Mapping[str, Any]], origin: str) -> dict[str, Mapping[str, Any]]:

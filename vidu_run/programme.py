@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidu_run.job import Key
-from vidu_run.journal.port import Sheet
 from vidu_run.record import Record
 from vidu_run.shelf import present
 
@@ -56,18 +55,18 @@ def chosen(takes: Sequence[Key], picks: Picks) -> tuple[int, str]:
 
 
 def programme(
-    fact: str | None, sheets: Sequence[Sheet], records: Mapping[Key, Record], picks: Picks, out: Path
+    fact: str | None, names: Mapping[Key, str], records: Mapping[Key, Record], picks: Picks, out: Path
 ) -> dict[str, Any]:
     """`{"films": [...]}` for `status --json` and the page; nothing where the spec has no films.
 
     `same_cut`: the file has a take of each of these segments, in this order, with the sound as asked; `current`: and
     those takes are the chosen ones. `waits` names the chosen ones whose clip is not there. Of a segment `made` is its
-    take in the file, where that clip still has the same bytes, and `start` where it begins there, in seconds.
+    take in the file, where that clip still has the same bytes, and `start` where it begins there, in seconds. `names`
+    are those of the jobs of the present spec.
     """
     wanted = json.loads(fact or "[]")
     if not wanted:
         return {}
-    names = {sheet.key: sheet.name for sheet in sheets}
     keys = {key for film in wanted for takes in film["segments"] for key in takes if key in names}
     records = {key: records[key] for key in keys if key in records}
     here = present(out, records.values())

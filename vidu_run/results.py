@@ -6,11 +6,12 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,10 @@ from vidu_run.price import Prices
 from vidu_run.programme import FACT, programme, reels
 from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.providers.pricing import effective, prices
-from vidu_run.providers.rules import Effective
+from vidu_run.providers.rules import Effective, Provider
 from vidu_run.record import Record, State
 from vidu_run.report import table
-from vidu_run.report.data import Seen, page_document, status
-from vidu_run.view import known
+from vidu_run.report.data import Pictures, Seen, Survey, page_document, picture_name, survey
 
 Say = Callable[[str, str], None]
 """Tells the user a line in a colour."""
@@ -38,6 +38,8 @@ Warn = Callable[[Sequence[Problem]], None]
 
 PAGE = "report.html"
 POSTERS = "posters"
+
+PICTURES_AT_ONCE = 64
 
 PROVIDER_NOTES = 3
 """Of what a provider's data has to say, the first of which concern every user; the others stand in the documents."""
@@ -57,24 +59,40 @@ HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Sheets:
+    """The jobs of the present spec in its order, read whenever they are gone through: a hundred thousand at a time
+    would be 250 MB.
+    """
+
+    journal: ReadJournal
+    keys: Sequence[Key]
+
+    def __iter__(self) -> Iterator[Sheet]:
+        return self.journal.each_sheet(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """What a state holds, read once for everything that is written of it."""
+    """What a state holds, for everything that is written of it, as long as its journal is open."""
 
     out: Path
     spec: str
     provider: str
     home: str
-    sheets: Sequence[Sheet]
+    rules: Provider
+    sheets: Sheets
     records: Mapping[Key, Record]
-    history: Mapping[Key, Sequence[Record]]
-    made: Mapping[Key, Effective]
+    survey: Survey
+    retold: Mapping[Key, Sequence[Record]]
+    films: Mapping[str, Any]
     prices: Prices
     picks: Picks
     drafts: Mapping[Key, Draft]
     notes: tuple[str, ...]
-    link_hours: int | None
     run_lives: bool
-    status: Mapping[str, Any]
+
+    def made(self, sheet: Sheet) -> Effective:
+        return effective(self.rules, sheet.request)
 
     @property
     def is_rehearsal(self) -> bool:
@@ -86,30 +104,34 @@ class Held:
         return shlex.quote(self.spec) + (f" --provider {self.provider}" if self.provider != self.home else "")
 
 
-def hold(journal: ReadJournal, out: Path, picks: Picks, run_lives: bool) -> Held:
-    sheets, records = known(journal)
+def hold(
+    journal: ReadJournal, out: Path, picks: Picks, run_lives: bool, records: Mapping[Key, Record] | None = None
+) -> Held:
+    """`records` where they were read already."""
+    names = journal.names()
+    sheets = Sheets(journal, (*names,))
+    if records is None:
+        records = {record.key: record for record in journal.records()}
     spec = journal.meta("spec") or ""
     provider, home = journal.meta("provider") or "", journal.meta("rules") or LOCAL
     rules = choose_provider(home, provider)
+    surveyed = survey(sheets, records, run_lives, lambda sheet: effective(rules, sheet.request))
     return Held(
         out=out,
         spec=spec,
         provider=provider,
         home=home,
+        rules=rules,
         sheets=sheets,
         records=records,
-        history=journal.attempts(),
-        made={sheet.key: effective(rules, sheet.request) for sheet in sheets},
+        survey=surveyed,
+        retold=journal.retold(),
+        films=programme(journal.meta(FACT), names, records, picks, out),
         prices=prices(rules),
         picks=picks,
-        drafts=drafts(out, sheets),
+        drafts=drafts(out, surveyed.promoted),
         notes=tuple(note for note in (journal.meta("notes") or "").split("\n") if note),
-        link_hours=rules.limits.link_lifetime_hours,
         run_lives=run_lives,
-        status={
-            **status(spec, provider, sheets, records, run_lives),
-            **programme(journal.meta(FACT), sheets, records, picks, out),
-        },
     )
 
 
@@ -129,15 +151,16 @@ def readable_picks(journal: ReadJournal, out: Path, spec: Path | None, warn: War
         return {}
 
 
-async def write_all(journal: SqliteJournal, out: Path, picks: Picks, say: Say) -> Path:
-    """Rewrite the ledger, the page and the table from the journal, where they are not what they would be; returns the
-    page.
+async def write_all(journal: SqliteJournal, records: Mapping[Key, Record], out: Path, picks: Picks, say: Say) -> Path:
+    """Rewrite the ledger, the page and the table from the journal and its records, where they are not what they would
+    be; returns the page.
     """
     shown = _shown(journal, out, picks)
     if shown == journal.meta(SHOWN) and all((out / name).exists() for name in (PAGE, POSTERS, table.NAME, ledger.NAME)):
         return out / PAGE
-    ledger.write(out, journal.meta("origin") or "", journal.all_sheets(), journal.records(), journal.ledger())
-    held = hold(journal, out, picks, run_lives=False)
+    sheets = journal.each_sheet([key for key, record in records.items() if record.sha256 is not None])
+    ledger.write(out, journal.meta("origin") or "", sheets, records, journal.ledger())
+    held = hold(journal, out, picks, run_lives=False, records=records)
     page = write_page(held)
     if write_table(held, say) and not held.drafts:
         # A journal that fails only now has been told of already, or nothing was lost with it.
@@ -165,16 +188,21 @@ def write_page(held: Held) -> Path:
     from vidu_run.report.page import write_page as write
     from vidu_run.report.poster import shape_of
 
-    document = held.status
     pictures = _pictures(held)
-    spent = document["credits"]["charged"] or document["credits"]["estimated"]
+    spent = held.survey.charged or held.survey.estimated
     facts: dict[str, Any] = {
+        "spec": held.spec,
+        "provider": held.provider,
+        "counts": held.survey.counts,
+        "credits": held.survey.credits,
+        "axes": held.survey.axes,
+        **held.films,
         "rehearsal": held.is_rehearsal,
         "generated_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "version": __version__,
         "money": f"${held.prices.usd(spent):.2f}",
         "usd": float(held.prices.usd(1)),
-        "aspect": shape_of(held.out / picture for picture in pictures.values()),
+        "aspect": shape_of(held.out / picture for picture in _shown_pictures(held, pictures)),
         "notes": _notes(held),
         "picks_file": picks_file(Path(held.spec)).name,
         "picks": [[pick.key, pick.name, pick.stars, pick.note] for pick in held.picks.values()],
@@ -182,16 +210,18 @@ def write_page(held: Held) -> Path:
         "film": f"vidu-run film {held.target}",
     }
     hints = {state: text.replace("SPEC", held.target) for state, text in HINTS.items()}
-    told = {key: draft.told(pictures.get(draft.file)) for key, draft in held.drafts.items()}
-    seen = Seen(pictures, held.made, hints, held.history, told)
-    write(page_document(document, held.sheets, held.records, seen, facts), held.out / PAGE)
+    told = {key: draft.told(pictures.of(draft.sha256)) for key, draft in held.drafts.items()}
+    seen = Seen(pictures, held.made, hints, held.run_lives, held.retold, told)
+    write(page_document(held.sheets, held.records, seen, facts), held.out / PAGE)
     return held.out / PAGE
 
 
 def write_table(held: Held, say: Say) -> bool:
     """`results.csv`; False where a spreadsheet holds it open, which costs a line on the screen and nothing else."""
     try:
-        rows = table.table_rows(held.sheets, held.records, held.made, held.prices, held.picks, held.run_lives)
+        rows = table.table_rows(
+            held.sheets, held.records, held.survey.axes, held.made, held.prices, held.picks, held.run_lives
+        )
         table.write_table(rows, held.out / table.NAME)
     except StorageTrouble as trouble:
         say(f"{trouble}. Is it open in a spreadsheet? `vidu-run report` writes it anew.", "yellow")
@@ -204,12 +234,12 @@ def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:
     from vidu_run.report import contact, grid
 
     pictures = _pictures(held)
-    boards = grid.boards(held.spec, held.sheets, held.records, pictures, held.picks, column, held.run_lives)
+    boards = grid.boards(held.spec, [*held.sheets], held.records, pictures, held.picks, column, held.run_lives)
     return contact.write_sheets(boards, contact.Origin(held.provider, held.is_rehearsal), held.out, form)
 
 
 def _notes(held: Held) -> list[str]:
-    shown = {film["name"] for film in held.status.get("films", ())}
+    shown = {film["name"] for film in held.films.get("films", ())}
     notes = [*films.told(held.out, shown), *_expiring(held), *_other_seeds(held), *_promoted(held), *_of_provider(held)]
     if count := _earlier(held.out):
         notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
@@ -218,7 +248,7 @@ def _notes(held: Held) -> list[str]:
 
 def _of_provider(held: Held) -> list[str]:
     """Without what concerns a model, or a family of them, that no job uses."""
-    models = {made.model for made in held.made.values()}
+    models = {made.model for made in held.survey.made}
 
     def concerns(note: str) -> bool:
         return all(any(model.startswith(name) for model in models) for name in MODEL.findall(note))
@@ -227,48 +257,71 @@ def _of_provider(held: Held) -> list[str]:
 
 
 def _promoted(held: Held) -> list[str]:
-    return [f"Promoted from drafts: {SEEDS}."] if any(sheet.draft for sheet in held.sheets) else []
+    return [f"Promoted from drafts: {SEEDS}."] if held.survey.promoted else []
 
 
 def _expiring(held: Held) -> list[str]:
     """Of what is paid for and not here yet."""
-    ready = [record.finished_at for record in held.records.values() if record.state is State.READY]
+    records = (held.records.get(key) for key in held.sheets.keys)
+    ready = [record.finished_at for record in records if record and record.state is State.READY]
     if not ready:
         return []
+    hours = held.rules.limits.link_lifetime_hours
     clips = f"{len(ready)} finished clip{' is' if len(ready) == 1 else 's are'} not here yet"
     ended = min((moment for moment in ready if moment is not None), default=None)
-    if ended is not None and held.link_hours is not None:
-        until = time.strftime("%d %b, %H:%M UTC", time.gmtime(ended + held.link_hours * 3600)).removeprefix("0")
-        clips += f"; their links expire {held.link_hours} h after the end, the first on {until}"
+    if ended is not None and hours is not None:
+        until = time.strftime("%d %b, %H:%M UTC", time.gmtime(ended + hours * 3600)).removeprefix("0")
+        clips += f"; their links expire {hours} h after the end, the first on {until}"
     return [f"{clips}: vidu-run fetch {held.target}"]
 
 
 def _other_seeds(held: Held) -> list[str]:
     """The API says which seed it took; where that is not the one that was asked for, a sweep of seeds is none."""
-    asked = ((sheet.request.get("seed"), held.records.get(sheet.key)) for sheet in held.sheets)
-    other = sum(bool(seed and record and record.seed and record.seed != seed) for seed, record in asked)
+    other = held.survey.other_seeds
     if not other:
         return []
     return [f"The API used another seed than the one asked for in {other} job{'' if other == 1 else 's'}."]
 
 
-def _pictures(held: Held) -> dict[str, str]:
-    """Small pictures, made once: of each video by its bytes, of each stored frame by its name."""
-    from vidu_run.report.poster import frame_thumbnail, make_poster, small
+Wanted = tuple[str, Callable[[Path, Path], bool], Path]
+"""A small picture's name, what makes it, and out of what."""
 
-    out, wanted = held.out, dict[str, tuple[Any, Path, Path]]()
+
+def _pictures(held: Held) -> Pictures:
+    """Small pictures, made once: of each video and each stored frame by its bytes."""
+    from vidu_run.report.poster import names_in
+
+    folder = held.out / POSTERS
+    there = names_in(folder)
+    missing = iter(_missing(held, there))
+    with ThreadPoolExecutor(2) as pool:
+        while some := list(islice(missing, PICTURES_AT_ONCE)):
+            made = pool.map(lambda wanted: wanted[1](wanted[2], folder / wanted[0]), some)
+            there |= {name for (name, _, _), ok in zip(some, made, strict=True) if ok}
+    return Pictures(POSTERS, there)
+
+
+def _missing(held: Held, there: set[str]) -> Iterator[Wanted]:
+    asked = set[str]()
+    for wanted in _wanted(held):
+        if wanted[0] not in there and wanted[0] not in asked:
+            asked.add(wanted[0])
+            yield wanted
+
+
+def _wanted(held: Held) -> Iterator[Wanted]:
+    from vidu_run.report.poster import frame_thumbnail, make_poster
+
     for sheet in held.sheets:
         record = held.records.get(sheet.key)
         if record and record.state is State.DONE and record.file and record.sha256:
-            target = out / POSTERS / f"{record.sha256[:24]}.webp"
-            wanted[record.file] = (make_poster, out / record.file, target)
+            yield picture_name(record.sha256), make_poster, held.out / record.file
         for _, stored in sheet.images:
             if stored:
-                target = out / POSTERS / f"{Path(stored).stem[:24]}.webp"
-                wanted[stored] = (frame_thumbnail, out / "frames" / stored, target)
+                yield picture_name(stored), frame_thumbnail, held.out / "frames" / stored
     for draft in held.drafts.values():
-        target = out / POSTERS / f"{draft.sha256[:24]}.webp"
-        wanted[draft.file] = (make_poster, out / draft.file, target)
-    with ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda item: small(item[2]).exists() or item[0](item[1], item[2]), wanted.values())
-        return {name: f"{POSTERS}/{item[2].name}" for (name, item), ok in zip(wanted.items(), made, strict=True) if ok}
+        yield picture_name(draft.sha256), make_poster, held.out / draft.file
+
+
+def _shown_pictures(held: Held, pictures: Pictures) -> Iterator[str]:
+    return (picture for name, _, _ in _wanted(held) if (picture := pictures.of(name.removesuffix(".webp"))))

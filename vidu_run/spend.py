@@ -11,6 +11,9 @@ from vidu_run.plan import Plan
 BYTES_PER_SECOND = 2_000_000
 """A generous guess of what a second of video takes: clips of 1080p measured 0.5 to 1.5 MB."""
 
+MARGIN = 1.5
+"""By which a clip may be heavier than the heaviest that is here."""
+
 SPARE_BYTES = 100_000_000
 """Left free for the state, the frames and the page."""
 
@@ -35,10 +38,13 @@ def within_budget(plan: Plan, folder_budget: int | None, run_budget: int | None)
             raise AccountTrouble(_over(plan, left, name))
 
 
-def within_disk(plan: Plan, free: int) -> None:
-    """Raise StorageTrouble rather than pay for what cannot be stored; `free` is in bytes."""
+def within_disk(plan: Plan, free: int, seen: float | None = None) -> None:
+    """Raise StorageTrouble rather than pay for what cannot be stored; `free` is in bytes. `seen`: bytes that a second
+    of the heaviest clip took of those that are here already, None of few.
+    """
     room = free - SPARE_BYTES
-    needed = [BYTES_PER_SECOND * int(step.job.request.get("duration") or 5) for step in plan.to_buy]
+    each = BYTES_PER_SECOND if seen is None else max(1, round(seen * MARGIN))
+    needed = [each * int(step.job.request.get("duration") or 5) for step in plan.to_buy]
     if sum(needed) <= room:
         return
     fits = sum(total <= room for total in accumulate(needed))

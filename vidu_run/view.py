@@ -12,7 +12,6 @@ from vidu_run.errors import UsageTrouble
 from vidu_run.files import file_digest
 from vidu_run.job import Key
 from vidu_run.journal import file as state_file
-from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import ReadJournal
 from vidu_run.programme import FACT, programme
 from vidu_run.record import Record, State
@@ -41,11 +40,12 @@ def status_of(journal: ReadJournal, out: Path, run_lives: bool, picks: Picks, ve
     """The object of `status --json`, with the takes of films by `picks`; with `verify` a delivered file whose bytes
     differ is told as an error.
     """
-    sheets, records = known(journal)
+    sheets = journal.sheets()
+    records: Mapping[Key, Record] = {record.key: record for record in journal.records(sheet.key for sheet in sheets)}
     if verify:
         records = {key: _verified(record, out) for key, record in records.items()}
     spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
-    films = programme(journal.meta(FACT), sheets, records, picks, out)
+    films = programme(journal.meta(FACT), {sheet.key: sheet.name for sheet in sheets}, records, picks, out)
     return {**status(spec, provider, sheets, records, run_lives), **films}
 
 
@@ -62,12 +62,6 @@ def brief(journal: ReadJournal, run_lives: bool) -> dict[str, Any]:
     counts = counts_of(str(job["state"]) for job in jobs)
     spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
     return {"spec": spec, "provider": provider, "counts": counts, "jobs": jobs}
-
-
-def known(journal: ReadJournal) -> tuple[list[Sheet], Mapping[Key, Record]]:
-    """The jobs of the present spec, in its order, and what became of them."""
-    sheets = journal.sheets()
-    return sheets, {record.key: record for record in journal.records(sheet.key for sheet in sheets)}
 
 
 def _verified(record: Record, out: Path) -> Record:

@@ -153,6 +153,9 @@ async def act(
     tally = _tally(plan, records, journal, limits)
     count = len({*(step.job.key for step in plan.to_buy), *(record.key for record in at_api), *fetch})
     waiting = [step.job for step in plan.of(Action.AFTER)]
+    hold = [record for record in records.values() if record.state is State.IN_DOUBT]
+    # Those of a sweep that is resumed take tens of megabytes.
+    del records
 
     def spent() -> Spent:
         return journal.committed(), journal.charged()
@@ -174,11 +177,11 @@ async def act(
         )
         ticking = asyncio.create_task(_tick(progress, tally, desk))
         try:
-            await Batch(desk, journal.all_sheets()).run(
+            await Batch(desk).run(
                 buy=[step.job for step in plan.of(Action.SUBMIT)],
                 look=at_api,
                 fetch=_soonest_first(list(fetch.values())),
-                hold=[record for record in records.values() if record.state is State.IN_DOUBT],
+                hold=hold,
             )
         finally:
             ticking.cancel()
@@ -255,7 +258,7 @@ async def ended(
             single.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
     whole += [(int(Exit.NEEDS_WORD), text) for text in show.picks_wanted(plan.of(Action.PICK))]
     picks = _picks(journal, setting, console)
-    page = await results.write_all(journal, setting.out, picks, console.say)
+    page = await results.write_all(journal, records, setting.out, picks, console.say)
     names = journal.names()
     states = {key: public_state(records.get(key), run_lives=False) for key in {**names, **records}}
     if State.IN_DOUBT in states.values():

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,6 +47,13 @@ MOVED_ASIDE = "moves_set_aside"
 encoded = json.JSONEncoder(ensure_ascii=False).encode
 """`json.dumps` makes an encoder anew for each text."""
 
+RETOLD = """
+    SELECT key FROM attempts GROUP BY key HAVING count(*) > 1 OR max(state = 'not_sent') UNION SELECT key FROM ledger
+"""
+
+AT_ONCE = 500
+"""Sheets that are read by one query."""
+
 RECORD = ", ".join(
     "id AS attempt" if field.name == "attempt" else field.name for field in fields(Record) if field.name != "elsewhere"
 )
@@ -56,6 +64,9 @@ STATES = {state.value: state for state in State}
 
 PACING = ("model", "resolution", "duration", "off_peak")
 """What of a request says how long its clip takes."""
+
+ENOUGH = 20
+"""Clips that say how heavy the next ones are."""
 
 MOST_PAST = 500
 """Clips whose durations are looked at."""
@@ -86,6 +97,13 @@ class ReadJournal:
         (sheet,) = self._sheets("WHERE key = ?", key)
         return sheet
 
+    def each_sheet(self, keys: Sequence[Key]) -> Iterator[Sheet]:
+        """The sheets of these jobs in this order, read as they are gone through; one that is gone is left out."""
+        for start in range(0, len(keys), AT_ONCE):
+            some = keys[start : start + AT_ONCE]
+            found = {sheet.key: sheet for sheet in self._sheets(f"WHERE key IN ({', '.join('?' * len(some))})", *some)}
+            yield from (found[key] for key in some if key in found)
+
     def all_sheets(self) -> list[Sheet]:
         """Also the jobs that earlier versions of the spec had."""
         return self._sheets("ORDER BY position, key")
@@ -114,6 +132,14 @@ class ReadJournal:
             f" WHERE finished_at > accepted_at AND off_peak = 0 ORDER BY attempts.id DESC LIMIT {MOST_PAST}"
         )
         return [(json.loads(row["request"]), row["seconds"]) for row in rows]
+
+    def heaviest(self) -> float | None:
+        """Bytes that a second of the heaviest delivered clip takes; None where fewer than ENOUGH are here."""
+        row = self._one(
+            "SELECT count(*) AS clips, max(size * 1.0 / coalesce(json_extract(request, '$.duration'), 5)) AS most"
+            " FROM attempts JOIN jobs USING (key) WHERE state = 'done'"
+        )
+        return row["most"] if row is not None and row["clips"] >= ENOUGH else None
 
     def searches(self) -> dict[Key, float]:
         """Jobs whose tasks were looked for at the API before they were bought, and when that was last."""
@@ -144,11 +170,12 @@ class ReadJournal:
             records = {record.key: record for record in map(_record, rows)}
         return [(sheet, records[sheet.key]) for sheet in (self.all_sheets() if records else ()) if sheet.key in records]
 
-    def attempts(self) -> dict[Key, list[Record]]:
-        """Every attempt of every job, also those that were not sent, in their order."""
+    def retold(self) -> dict[Key, list[Record]]:
+        """Of jobs that have others than the one that counts, every attempt in their order, also those not sent."""
         found: dict[Key, list[Record]] = {}
+        rows = self._all(f"SELECT {RECORD} FROM attempts WHERE key IN ({RETOLD}) ORDER BY id")
         with self._sound():
-            for record in map(_record, self._all(f"SELECT {RECORD} FROM attempts ORDER BY id")):
+            for record in map(_record, rows):
                 found.setdefault(record.key, []).append(record)
         return found
 
@@ -514,6 +541,12 @@ def _job_row(position: int, job: Job, frames: Sequence[Image]) -> tuple[Any, ...
     return (job.key, job.name, position, *texts, job.credits, job.draft)
 
 
+@lru_cache(maxsize=1024)
+def _images(text: str) -> tuple[tuple[str, str | None], ...]:
+    """Many jobs of a sweep ask for the same few."""
+    return tuple((source, stored) for source, stored in json.loads(text))
+
+
 def _sheet(row: sqlite3.Row) -> Sheet:
     return Sheet(
         name=row["name"],
@@ -521,7 +554,7 @@ def _sheet(row: sqlite3.Row) -> Sheet:
         position=row["position"],
         axes=json.loads(row["axes"]),
         request=json.loads(row["request"]),
-        images=tuple((source, stored) for source, stored in json.loads(row["images"])),
+        images=_images(row["images"]),
         credits=row["credits"],
         # A state of an earlier format is read as it is: only a run brings it up to date.
         draft=row["draft"] if "draft" in row.keys() else None,  # noqa: SIM118

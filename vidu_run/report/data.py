@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,50 @@ def job_line(sheet: Sheet, record: Record | None, run_lives: bool) -> dict[str, 
         "error": record.error if record else None,
         "axes": sheet.axes,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the jobs of the present spec come to, gathered in one look at each. `estimated` credits are by the price
+    list, `charged` as the API said, None where it never says. `other_seeds` counts the jobs it made with another seed
+    than the one asked for; `promoted` are those that say which draft they come from, `made` what a request comes to.
+    """
+
+    counts: Mapping[str, int]
+    estimated: int
+    charged: int | None
+    axes: tuple[str, ...]
+    made: frozenset[Effective]
+    promoted: tuple[Sheet, ...]
+    other_seeds: int
+
+    @property
+    def credits(self) -> dict[str, int | None]:
+        return {"estimated": self.estimated, "charged": self.charged}
+
+
+def survey(
+    sheets: Iterable[Sheet],
+    records: Mapping[Key, Record],
+    run_lives: bool,
+    made: Callable[[Sheet], Effective],
+) -> Survey:
+    states, estimated, charged, axes = Counter[str](), 0, list[int](), dict[str, None]()
+    kinds, promoted, other_seeds = set[Effective](), list[Sheet](), 0
+    for sheet in sheets:
+        record, asked = records.get(sheet.key), sheet.request.get("seed")
+        states[public_state(record, run_lives).value] += 1
+        estimated += sheet.credits or 0
+        if record and record.charged is not None:
+            charged.append(record.charged)
+        axes |= dict.fromkeys(sheet.axes)
+        kinds.add(made(sheet))
+        if sheet.draft is not None:
+            promoted.append(sheet)
+        other_seeds += bool(asked and record and record.seed and record.seed != asked)
+    counts = {state.value: states[state.value] for state in State if states[state.value]}
+    total = sum(charged) if charged else None
+    return Survey(counts, estimated, total, (*axes,), frozenset(kinds), (*promoted,), other_seeds)
 
 
 def status(
@@ -118,57 +162,70 @@ def comparison_document(found: Comparison, usd: float) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class Pictures:
+    """The small pictures there are, by name: of a video or a stored frame, after the beginning of its bytes' hash."""
+
+    folder: str
+    names: Collection[str]
+
+    def of(self, digest: str | None) -> str | None:
+        """Relative to the output folder; None where there is none."""
+        name = picture_name(digest or "")
+        return f"{self.folder}/{name}" if name in self.names else None
+
+
+def picture_name(digest: str) -> str:
+    return f"{digest[:24]}.webp"
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """What the page shows beside the status. `pictures` maps a video's or a stored frame's name to its small picture;
-    `made` says what the API makes of a request whose fields were left out; `hints` are what to do, by state (and for
-    refusals by moderation); `history` has the attempts of a job, `drafts` the clip that it was promoted from.
+    """What the page shows beside the status. `made` says what the API makes of a request whose fields were left out;
+    `hints` are what to do, by state (and for refusals by moderation); `retold` has the attempts of a job that has
+    others than the one that counts, `drafts` the clip that a job was promoted from.
     """
 
-    pictures: Mapping[str, str]
-    made: Mapping[Key, Effective]
+    pictures: Pictures
+    made: Callable[[Sheet], Effective]
     hints: Mapping[str, str]
-    history: Mapping[Key, Sequence[Record]] = field(default_factory=dict)
+    run_lives: bool
+    retold: Mapping[Key, Sequence[Record]] = field(default_factory=dict)
     drafts: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def page_document(
-    status_document: Mapping[str, Any],
-    sheets: Sequence[Sheet],
-    records: Mapping[Key, Record],
-    seen: Seen,
-    facts: Mapping[str, Any],
+    sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The object of the page: the status, and for each job what a person wants to see beside its video. `facts` go in
-    as they are. `jobs` can be read once: a hundred thousand of them at a time would take 300 MB.
+    """The object of the page: for each job what a person wants to see beside its video. `facts` go in as they are.
+    `jobs` can be read once: a hundred thousand of them at a time would take 300 MB.
     """
     groups = [_failure(group, seen) for group in failures(sheets, records)]
-    jobs = _jobs(status_document["jobs"], sheets, records, seen)
-    return {**status_document, **facts, "axes": axes_of(sheets), "failures": groups, "jobs": jobs}
+    return {**facts, "failures": groups, "jobs": _jobs(sheets, records, seen)}
 
 
-def _jobs(
-    lines: Iterable[Mapping[str, Any]], sheets: Sequence[Sheet], records: Mapping[Key, Record], seen: Seen
-) -> Iterator[dict[str, Any]]:
-    for sheet, line in zip(sheets, lines, strict=True):
-        record = records.get(sheet.key)
+def _jobs(sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen) -> Iterator[dict[str, Any]]:
+    for sheet in sheets:
+        record, made = records.get(sheet.key), seen.made(sheet)
+        line = job_line(sheet, record, seen.run_lives)
+        history = seen.retold.get(sheet.key) or ([record] if record and not record.elsewhere else [])
         first, last = sheet.images[:2] if len(sheet.images) == 2 else ((None, None), (None, None))
         request = {**sheet.request, "images": [source for source, _ in sheet.images]}
         yield {
             **line,
             "axes": {axis: str(label) for axis, label in sheet.axes.items()},
-            "poster": seen.pictures.get(line["file"] or ""),
+            "poster": seen.pictures.of(line["sha256"]) if line["state"] == State.DONE else None,
             "first": _still(first, seen.pictures),
             "last": _still(last, seen.pictures),
             "prompt": request.get("prompt"),
-            "model": seen.made[sheet.key].model,
-            "duration": seen.made[sheet.key].seconds,
-            "resolution": seen.made[sheet.key].resolution,
+            "model": made.model,
+            "duration": made.seconds,
+            "resolution": made.resolution,
             "took": took(record),
             "request": request,
             "hint": _hint(seen.hints.get(line["state"]), sheet.name),
             "bytes": record.size if record else None,
             "charged": record is not None and record.charged is not None,
-            "history": [_attempt(attempt, record) for attempt in seen.history.get(sheet.key, ())],
+            "history": [_attempt(attempt, record) for attempt in history],
             "draft": seen.drafts.get(sheet.key),
         }
 
@@ -192,13 +249,14 @@ def _attempt(attempt: Record, latest: Record | None) -> list[Any]:
     return [attempt.state.value, round(attempt.posted_at), ended, *told]
 
 
-def _still(image: tuple[str | None, str | None], pictures: Mapping[str, str]) -> dict[str, str | None] | None:
+def _still(image: tuple[str | None, str | None], pictures: Pictures) -> dict[str, str | None] | None:
     """What the spec calls the frame, its file in the store once it is there (when its job is submitted), and its small
     picture; `file` is None for a link."""
     source, stored = image
-    if source is None or (stored is not None and stored not in pictures):
+    picture = pictures.of(stored)
+    if source is None or (stored is not None and picture is None):
         return None
-    return {"name": source, "file": stored and f"frames/{stored}", "picture": pictures.get(stored or "")}
+    return {"name": source, "file": stored and f"frames/{stored}", "picture": picture}
 
 
 def _hint(text: str | None, name: str) -> str | None:

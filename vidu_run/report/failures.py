@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from vidu_run.job import Key
@@ -16,6 +16,8 @@ VARYING = re.compile(r"[0-9a-f]{8,}|[0-9]+")
 """What differs in messages of one cause: ids, counts, times."""
 
 MOST_GROUPS = 30
+
+BAD = frozenset({State.FAILED, State.REJECTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +36,26 @@ class Failure:
         return is_moderation(self.cause)
 
 
-def failures(sheets: Sequence[Sheet], records: Mapping[Key, Record]) -> list[Failure]:
+def failures(sheets: Iterable[Sheet], records: Mapping[Key, Record]) -> list[Failure]:
     """The largest first; at most MOST_GROUPS."""
-    inputs = [_inputs(sheet) for sheet in sheets]
+    if not any(record.state in BAD for record in records.values()):
+        return []
     causes: dict[tuple[State, str], list[int]] = defaultdict(list)
     fine: set[str] = set()
+    inputs: dict[int, tuple[str, ...]] = {}
+    words: dict[int, str] = {}
     for number, sheet in enumerate(sheets):
         record = records.get(sheet.key)
         if record is None:
             continue
-        if record.state in (State.FAILED, State.REJECTED):
+        if record.state in BAD:
+            inputs[number] = _inputs(sheet)
+            words[number] = record.error or "no reason was given"
             causes[record.state, VARYING.sub("…", record.error or "")].append(number)
         elif record.state in (State.DONE, State.READY):
-            fine.update(inputs[number])
+            fine.update(_inputs(sheet))
     groups = [
-        Failure(state, records[sheets[jobs[0]].key].error or "no reason was given", tuple(jobs), shared)
+        Failure(state, words[jobs[0]], tuple(jobs), shared)
         for (state, _), alike in causes.items()
         for jobs, shared in _by_input(alike, inputs, fine)
     ]
@@ -63,7 +70,7 @@ def _inputs(sheet: Sheet) -> tuple[str, ...]:
 
 
 def _by_input(
-    jobs: list[int], inputs: Sequence[tuple[str, ...]], fine: set[str]
+    jobs: list[int], inputs: Mapping[int, tuple[str, ...]], fine: set[str]
 ) -> list[tuple[list[int], tuple[str, ...]]]:
     """Split at the inputs under which nothing went well, the one with the most jobs first; the rest stays together."""
     found = []

@@ -14,7 +14,7 @@ from vidu_run.files import spec_stem
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.record import Record, State
-from vidu_run.report.data import axes_of, public_state
+from vidu_run.report.data import Pictures, axes_of, public_state
 from vidu_run.report.layout import MOST_CLIPS
 from vidu_run.report.table import Verdict
 
@@ -68,7 +68,7 @@ def boards(
     spec: str,
     sheets: Sequence[Sheet],
     records: Mapping[Key, Record],
-    pictures: Mapping[str, str],
+    pictures: Pictures,
     verdicts: Mapping[Key, Verdict],
     column: str | None,
     run_lives: bool,
@@ -156,15 +156,15 @@ def _pages(jobs: Sequence[Sheet]) -> Iterator[Sequence[Sheet]]:
 def _tile(
     job: Sheet,
     record: Record | None,
-    pictures: Mapping[str, str],
+    pictures: Pictures,
     verdict: Verdict | None,
     column: str | None,
     run_lives: bool,
 ) -> Tile:
     state = public_state(record, run_lives)
     label = spoken(column, job.axes[column]) if column is not None and column in job.axes else job.name
-    poster = pictures.get(record.file or "") if record and state is State.DONE else None
-    first, last = (pictures.get(stored or "") for stored in _pair(job))
+    poster = pictures.of(record.sha256) if record and state is State.DONE else None
+    first, last = (pictures.of(stored) for stored in _pair(job))
     return Tile(label, state, poster, first, last, verdict.stars if verdict else None)
 
 

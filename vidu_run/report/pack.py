@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,10 @@ USUAL = 1
 """For a file that stands where its job's name or its bytes' hash says: most of twenty thousand do."""
 WHOLE = ("spec", "provider", "rehearsal", "usd", "aspect", "picks_file", "picks", "promote")
 """Facts of the document that go in as they are."""
+
+UNSAFE = re.compile(f"[<>&{HIDDEN}]")
+
+compact = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 FIELDS = [*PLAIN, *SHARED, "seed", "asked", "file", "poster", "first", "last", "request"]
 
@@ -38,13 +42,14 @@ class _Table:
         self._numbers: dict[str, int] = {}
         self.values: list[Any] = []
 
-    def number(self, value: Any) -> int | None:
+    def number(self, value: Any, shown: Callable[[Any], Any] | None = None) -> int | None:
+        """Of None there is none. What is `shown` of a value is made once."""
         if value is None:
             return None
-        known = value if isinstance(value, str) else json.dumps(value)
+        known = value if isinstance(value, str) else compact(value)
         if known not in self._numbers:
             self._numbers[known] = len(self.values)
-            self.values.append(value)
+            self.values.append(shown(value) if shown else value)
         return self._numbers[known]
 
 
@@ -113,12 +118,12 @@ def _row(job: Mapping[str, Any], texts: _Table, stills: _Table) -> list[Any]:
         *(job[name] for name in PLAIN),
         *(texts.number(job[name]) for name in SHARED),
         None if seed is None else str(seed),
-        None if asked is None else json.dumps(asked),
+        None if asked is None else compact(asked),
         USUAL if job["file"] == f"videos/{job['name']}.mp4" else _link(job["file"]),
         USUAL if job["poster"] == f"posters/{(job['sha256'] or '')[:24]}.webp" else _link(job["poster"]),
         stills.number(_still(job["first"])),
         stills.number(_still(job["last"])),
-        texts.number(shown_json(request if asked is None else {**request, "seed": None})),
+        texts.number(request if asked is None else {**request, "seed": None}, shown_json),
     ]
 
 
@@ -152,8 +157,7 @@ def href(path: str) -> str:
 
 def script_json(value: Any) -> str:
     """JSON that can stand inside a script element: nothing in it can end the element or turn the source around."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return re.sub(f"[<>&{HIDDEN}]", _escaped, text)
+    return UNSAFE.sub(_escaped, compact(value))
 
 
 def shown_json(value: Any) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,14 @@ def write_page(document: Mapping[str, Any], target: Path) -> None:
 
     Raises StorageTrouble where the file cannot be written.
     """
-    write_durably(target, b"".join(_parts(document)))
+    write_durably(target, _parts(document))
 
 
 def render_page(document: Mapping[str, Any]) -> str:
     return b"".join(_parts(document)).decode()
 
 
-def _parts(document: Mapping[str, Any]) -> list[bytes]:
+def _parts(document: Mapping[str, Any]) -> Iterator[bytes]:
     """The data by themselves: of a hundred thousand jobs they are tens of megabytes, which a template would copy."""
     films = bool(document.get("films"))
     style = page_style(films)
@@ -65,7 +66,12 @@ def _parts(document: Mapping[str, Any]) -> list[bytes]:
     )
     packed = page_data(document)
     before, between, after = (part.encode("utf-8", "replace") for part in re.split("|".join(SLOTS), shell, maxsplit=2))
-    return [before, script_json(packed.head).encode("utf-8", "replace"), between, b"\n".join(packed.rows), after]
+    head = script_json(packed.head).encode("utf-8", "replace")
+    return chain((before, head, between), _lines(packed.rows), (after,))
+
+
+def _lines(rows: Sequence[bytes]) -> Iterator[bytes]:
+    return (b"\n" + row if number else row for number, row in enumerate(rows))
 
 
 def page_style(films: bool) -> str:

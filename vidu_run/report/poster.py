@@ -5,6 +5,7 @@ It never changes the picture it reads; where a picture cannot be made the page d
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
@@ -31,10 +32,20 @@ TALLEST, WIDEST = 0.5, 2.4
 WIDTH, SMALL_WIDTH = 480, 240
 """Pixels. A browser keeps about a thousand decoded pictures: of the small ones 130 MB, of the others 520."""
 
+SMALL = "small"
+
 
 def small(picture: Path) -> Path:
     """Where a picture's smaller version is."""
-    return picture.parent / "small" / picture.name
+    return picture.parent / SMALL / picture.name
+
+
+def names_in(folder: Path) -> set[str]:
+    """The pictures that are in a folder, with their smaller versions, which are made last."""
+    try:
+        return set(os.listdir(folder / SMALL))  # noqa: PTH208
+    except OSError:
+        return set()
 
 
 def make_poster(video: Path, target: Path, width: int = WIDTH) -> bool:

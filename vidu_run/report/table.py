@@ -10,20 +10,20 @@ import io
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from vidu_run.files import write_durably
+from vidu_run.files import write_if_other
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.price import Prices
 from vidu_run.providers.rules import Effective
 from vidu_run.record import Record, State
-from vidu_run.report.data import axes_of, job_line, took
+from vidu_run.report.data import job_line, took
 
 NAME = "results.csv"
 
@@ -32,6 +32,8 @@ MONEY = ("credits_estimated", "credits_charged", "usd")
 SOURCES = ("prompt", "first", "last")
 OUTCOME = ("file", "task_id", "submitted_at", "finished_at", "seconds_taken", "error", "key")
 """In this order, with `axis.<name>` for each axis before the sources."""
+
+BOM = "\ufeff".encode()
 
 MOST_DIGITS = 15
 """A spreadsheet keeps numbers as doubles and shows no digit beyond these."""
@@ -72,29 +74,31 @@ def write_table(rows: Iterable[Sequence[Cell]], target: Path) -> None:
 
     Raises StorageTrouble.
     """
+    write_if_other(target, [BOM, *map(_line, rows)])
+
+
+def _line(row: Sequence[Cell]) -> bytes:
     text = io.StringIO()
-    csv.writer(text).writerows([cell_text(value) for value in row] for row in rows)
-    content = text.getvalue().encode("utf-8-sig", "replace")
-    if content != _present(target):
-        write_durably(target, content)
+    csv.writer(text).writerow([cell_text(value) for value in row])
+    return text.getvalue().encode("utf-8", "replace")
 
 
 def table_rows(
-    sheets: Sequence[Sheet],
+    sheets: Iterable[Sheet],
     records: Mapping[Key, Record],
-    made: Mapping[Key, Effective],
+    axes: Sequence[str],
+    made: Callable[[Sheet], Effective],
     prices: Prices,
     verdicts: Mapping[Key, Verdict],
     run_lives: bool,
 ) -> Iterator[list[Cell]]:
     """The head, then a row for each job in the order of the spec. `usd` is of the charge, else of the estimate."""
-    axes = axes_of(sheets)
     yield [*COLUMNS, *MONEY, *(f"axis.{axis}" for axis in axes), *SOURCES, *OUTCOME]
     for sheet in sheets:
         record = records.get(sheet.key)
         line = job_line(sheet, record, run_lives)
         yield [
-            *_columns(line, made[sheet.key], verdicts.get(sheet.key)),
+            *_columns(line, made(sheet), verdicts.get(sheet.key)),
             *_money(sheet, record, prices),
             *(sheet.axes.get(axis) for axis in axes),
             *_sources(sheet),
@@ -162,10 +166,3 @@ def _outcome(line: Mapping[str, Any], record: Record | None) -> list[Cell]:
 def _when(seconds: float | None) -> str | None:
     """A record out of the ledger knows no times."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
-
-
-def _present(target: Path) -> bytes | None:
-    try:
-        return target.read_bytes()
-    except OSError:
-        return None
