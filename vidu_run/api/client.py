@@ -33,6 +33,11 @@ MOST_LIST = 64 << 20
 ROWS = 100
 """Rows of a list asked for at once: the most the documents allow."""
 
+LIGHT = 1 << 20
+"""Bytes of a body that is on its way in a moment: four at once, as for heavy ones, would be a queue of moments."""
+
+LIGHT_AT_ONCE = 16
+
 QUERY_TIMEOUT = 30.0
 """Seconds for one whole query, however it drips."""
 
@@ -54,6 +59,7 @@ class Api:
         self._access = access
         self._timing = timing
         self._uploads = asyncio.Semaphore(provider.limits.upload_concurrency)
+        self._light_uploads = asyncio.Semaphore(LIGHT_AT_ONCE)
         self._route = 0
         common: dict[str, Any] = {
             "auto_decompress": False,
@@ -87,7 +93,7 @@ class Api:
         """
         status: int | None = None
         retry_after: str | None = None
-        async with _Turn(self._uploads) as turn:
+        async with _Turn(self._light_uploads if body.length <= LIGHT else self._uploads) as turn:
             try:
                 async with asyncio.timeout(self._timing.submit_timeout) as deadline:
                     body.watched_by(_Phases(deadline, self._timing.submit_timeout, turn))
