@@ -57,6 +57,56 @@ def accepted(task_id: str) -> Accepted:
     return Accepted(task_id, Look(task_id=task_id, phase=Phase.QUEUED))
 
 
+SEEDS = [0, 1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, "7"]
+PROMPTS = ["a boat", 'quotes " and \\ and /', "\u2028 \u202e \x7f", "emoji 🎞 海 é", "null", '"seed": null']
+
+
+def test_a_request_comes_out_of_the_state_as_it_went_in(tmp_path: Path) -> None:
+    requests = [{"prompt": prompt, "seed": seed, "duration": 5} for prompt in PROMPTS for seed in SEEDS]
+    requests += [{"prompt": prompt, "bgm": True, "rate": 1.5} for prompt in PROMPTS]
+    jobs = [a_job(number, **request) for number, request in enumerate(requests)]
+    with_journal(tmp_path, lambda journal: journal.plant(jobs))
+    with closing(ReadJournal(tmp_path)) as journal:
+        found = journal.sheets()
+        assert [sheet.request for sheet in found] == [job.request for job in jobs]
+        assert [list(sheet.request) for sheet in found] == [list(job.request) for job in jobs]
+
+
+def test_what_no_job_is_made_of_any_more_leaves_the_state(tmp_path: Path) -> None:
+    def forms() -> list[int]:
+        with closing(sqlite3.connect(tmp_path / state_file.NAME)) as db:
+            return list(db.execute("SELECT count(*), count(DISTINCT request) FROM forms").fetchone())
+
+    def planted(*jobs: Job) -> None:
+        with_journal(tmp_path, lambda journal: journal.plant(jobs))
+
+    planted(*(a_job(seed, prompt="a boat", seed=seed) for seed in range(1, 9)))
+    assert forms() == [1, 1]
+    planted(*(a_job(seed, prompt=f"boat {seed}", seed=seed) for seed in range(1, 9)))
+    assert forms() == [8, 8]
+    planted(*(a_job(seed, prompt="a boat", seed=seed) for seed in range(1, 9)))
+    assert forms() == [1, 1]
+
+
+def test_a_link_is_kept_until_the_video_is_here(tmp_path: Path) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        job = a_job(1)
+        await journal.settle(await journal.intent(job, marker(job), LIMITS), accepted("t"))
+        record = journal.record(job.key)
+        assert record is not None
+        assert record.url is None
+        await journal.note(record, State.READY, Look(task_id="t", phase=Phase.SUCCEEDED, url="https://v.example/a"))
+        record = journal.record(job.key)
+        assert record is not None
+        assert record.url == "https://v.example/a"
+        await journal.delivered(record, Delivered("videos/a.mp4", "ab", 2))
+        record = journal.record(job.key)
+        assert record is not None
+        assert record.url is None
+
+    with_journal(tmp_path, work)
+
+
 def test_a_key_has_one_live_attempt(tmp_path: Path) -> None:
     async def work(journal: SqliteJournal) -> None:
         job = a_job(1)

@@ -166,9 +166,24 @@ def test_a_job_that_was_out_of_the_spec_while_the_state_was_lost_is_found_when_i
     assert len(server.accepted) == 2
 
 
+WITH_REQUESTS = """
+    CREATE TABLE longer (key TEXT PRIMARY KEY, name TEXT NOT NULL, position INTEGER, axes TEXT NOT NULL,
+      request TEXT NOT NULL, images TEXT NOT NULL, credits INTEGER, searched_at REAL, draft TEXT) WITHOUT ROWID;
+    INSERT INTO longer SELECT key, name, position, axes,
+      CASE WHEN seed IS NULL THEN request ELSE json_replace(request, '$.seed', seed) END, images, credits, searched_at,
+      draft FROM jobs JOIN forms ON forms.id = form;
+    DROP TABLE jobs;
+    ALTER TABLE longer RENAME TO jobs;
+    DROP TABLE forms;
+    ALTER TABLE attempts ADD COLUMN url TEXT;
+    UPDATE attempts SET url = (SELECT url FROM links WHERE attempt = id);
+    DROP TABLE links;
+    PRAGMA user_version = 3;
+"""
 EARLIER = {
     1: "ALTER TABLE jobs DROP COLUMN draft; ALTER TABLE jobs DROP COLUMN searched_at; PRAGMA user_version = 1;",
     2: "ALTER TABLE jobs DROP COLUMN draft; PRAGMA user_version = 2;",
+    3: "",
 }
 
 
@@ -180,13 +195,14 @@ def test_a_state_of_an_earlier_format_is_read_and_brought_up_to_date(
     buy(folder, server, "--limit", "1")
     state = folder.path / "out/jobs@vidu/state.db"
     db = sqlite3.connect(state)
-    db.executescript(EARLIER[version])
+    db.executescript(WITH_REQUESTS + EARLIER[version])
     db.close()
     assert folder("status", "jobs.yaml", "--provider", "vidu", "--json").counts() == {"done": 1, "planned": 1}
     assert buy(folder, server).counts() == {"done": 2}
     assert len(server.accepted) == 2
     db = sqlite3.connect(state)
-    assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    assert db.execute("PRAGMA user_version").fetchone() == (4,)
+    assert db.execute("SELECT count(*), count(DISTINCT form) FROM jobs").fetchone() == (2, 1)
     assert db.execute("SELECT count(*) FROM jobs WHERE draft IS NULL").fetchone() == (2,)
     db.close()
 

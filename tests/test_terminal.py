@@ -274,16 +274,20 @@ class Terminal:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The command stands still, and all that it wrote so far has been read."""
+        """The command stands still between two frames, not within one, and all that it wrote so far has been read."""
+        self._drain()
         os.kill(self.process.pid, signal.SIGSTOP)
         try:
-            while select.select([self.master], [], [], 0.2)[0]:
-                data = os.read(self.master, 65536)
-                self.bytes += data
-                self.screen.feed(data)
+            self._drain()
             yield
         finally:
             os.kill(self.process.pid, signal.SIGCONT)
+
+    def _drain(self) -> None:
+        while select.select([self.master], [], [], 0.15)[0]:
+            data = os.read(self.master, 65536)
+            self.bytes += data
+            self.screen.feed(data)
 
     def read(self, until: Callable[[str], bool] = lambda text: False, seconds: float = 40) -> None:
         """To the end of the command, or until the screen shows it."""

@@ -286,12 +286,13 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, w
 
                 picks = readable_picks(journal, out, spec, console.problems)
             document = view.status_of(journal, out, lives, picks, verify)
+            rows = view.rows_of(document)
         else:
-            document = view.brief(journal, lives)
+            document, rows = view.brief(journal, lives)
     if as_json:
         console.raw(json.dumps(document, ensure_ascii=False))
     else:
-        console.answer(show.status_text(document))
+        console.answer(show.status_text(document, rows))
     return Exit.DONE
 
 

@@ -201,13 +201,11 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return " · ".join(f"{state.replace('_', ' ')} {count:,}" for state, count in counts.items()) or "no jobs"
 
 
-def status_text(document: Mapping[str, Any]) -> str:
-    lines = [f"{document['spec']}  {document['provider']}  {counts_text(document['counts'])}"]
-    width = max((len(job["name"]) for job in document["jobs"]), default=4)
-    for job in document["jobs"]:
-        tail = job["error"] or job["file"] or job["task_id"] or ""
-        lines.append(f"  {job['state']:<10} {job['name']:<{width}}  {tail}")
-    return "\n".join(lines)
+def status_text(head: Mapping[str, Any], rows: Sequence[tuple[str, str, str]]) -> str:
+    """`rows`: each job's state and name, and what there is to say of it."""
+    width = max((len(name) for _, name, _ in rows), default=4)
+    lines = [f"{head['spec']}  {head['provider']}  {counts_text(head['counts'])}"]
+    return "\n".join([*lines, *(f"  {state:<10} {name:<{width}}  {tail}" for state, name, tail in rows)])
 
 
 def film_made(file: Path, film: Mapping[str, Any]) -> str:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from vidu_run.picks import Picks
 
 
+Row = tuple[str, str, str]
+"""A job's state and name, and what there is to say of it: its error, its video, or its task."""
+
+
 @contextmanager
 def read(out: Path) -> Iterator[ReadJournal]:
     """The state of a folder, to look at; raises UsageTrouble where there is none."""
@@ -53,15 +57,22 @@ def has_films(journal: ReadJournal) -> bool:
     return (journal.meta(FACT) or "[]") != "[]"
 
 
-def brief(journal: ReadJournal, run_lives: bool) -> dict[str, Any]:
+def brief(journal: ReadJournal, run_lives: bool) -> tuple[dict[str, Any], list[Row]]:
     """Of the object of `status --json` what a person is shown: the requests and axes of many jobs take a while."""
-    jobs = [
-        {"name": name, "state": str(public(state, run_lives)), "error": error, "file": file, "task_id": task_id}
+    shown = {state: public(state, run_lives).value for state in State}
+    rows = [
+        (shown[state], name, error or file or task_id or "")
         for name, state, error, file, task_id in journal.standings()
     ]
-    counts = counts_of(str(job["state"]) for job in jobs)
     spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
-    return {"spec": spec, "provider": provider, "counts": counts, "jobs": jobs}
+    return {"spec": spec, "provider": provider, "counts": counts_of(state for state, _, _ in rows)}, rows
+
+
+def rows_of(document: Mapping[str, Any]) -> list[Row]:
+    """The same of a whole object."""
+    return [
+        (job["state"], job["name"], job["error"] or job["file"] or job["task_id"] or "") for job in document["jobs"]
+    ]
 
 
 def _verified(record: Record, out: Path) -> Record:

@@ -11,12 +11,42 @@ from vidu_run.files import make_folder, sync
 
 NAME = "state.db"
 APPLICATION = 1448236593
-VERSION = 3
+VERSION = 4
 STEPS = {
     1: "ALTER TABLE jobs ADD COLUMN searched_at REAL",
     2: "ALTER TABLE jobs ADD COLUMN draft TEXT",
+    # The column of links stays, empty: SQLite takes columns away since 3.35 alone.
+    3: """
+        CREATE TABLE forms (id INTEGER PRIMARY KEY, request TEXT NOT NULL, images TEXT NOT NULL);
+        INSERT INTO forms SELECT row_number() OVER (ORDER BY key), request, images FROM jobs;
+        CREATE TABLE shorter (
+          key TEXT PRIMARY KEY, name TEXT NOT NULL, position INTEGER, axes TEXT NOT NULL, form INTEGER NOT NULL,
+          seed INTEGER, credits INTEGER, searched_at REAL, draft TEXT
+        ) WITHOUT ROWID;
+        INSERT INTO shorter SELECT key, name, position, axes, row_number() OVER (ORDER BY key), NULL, credits,
+          searched_at, draft FROM jobs;
+        DROP TABLE jobs;
+        ALTER TABLE shorter RENAME TO jobs;
+        CREATE TABLE links (attempt INTEGER PRIMARY KEY, url TEXT NOT NULL);
+        INSERT INTO links SELECT id, url FROM attempts WHERE url IS NOT NULL AND state = 'ready';
+        UPDATE attempts SET url = NULL
+    """,
 }
 """What brings a state of an earlier format to the next one."""
+
+SHEETS = """
+    CREATE TEMP VIEW sheets AS SELECT key, name, position, axes, credits, draft, images, request AS form,
+      CASE WHEN seed IS NULL THEN request ELSE json_replace(request, '$.seed', seed) END AS request
+    FROM jobs JOIN forms ON forms.id = jobs.form
+"""
+"""Each job with its request and its frames: `form` is the request, perhaps without its seed."""
+
+EARLIER_SHEETS = """
+    CREATE TEMP VIEW sheets AS SELECT key, name, position, axes, credits, {draft}, images, request AS form, request
+    FROM jobs;
+    CREATE TEMP TABLE links (attempt INTEGER PRIMARY KEY, url TEXT)
+"""
+"""A state of an earlier format is read as it is: only a run brings it up to date."""
 
 HEADER_SIZE = 100
 
@@ -91,7 +121,10 @@ def reader(path: Path) -> sqlite3.Connection:
     """A reading connection, also beside a running run."""
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=10)
-        db.execute("SELECT count(*) FROM meta")
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        db.execute("PRAGMA temp_store = MEMORY")
+        earlier = EARLIER_SHEETS.format(draft="NULL AS draft" if version < 3 else "draft")
+        db.executescript(SHEETS if version == VERSION else earlier)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StorageTrouble(f"{path}: cannot be read ({error})") from None
     db.row_factory = sqlite3.Row

@@ -1,7 +1,11 @@
 PRAGMA application_id = 1448236593; -- "VRU1"
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+-- What many jobs of a sweep share, as JSON: a request, with null in the place of its seed where the job has it, and
+-- pairs of a frame's source and its name in the store.
+CREATE TABLE forms (id INTEGER PRIMARY KEY, request TEXT NOT NULL, images TEXT NOT NULL);
 
 -- The jobs of every spec this folder has seen; `position` is NULL for one that is not in the present spec.
 -- `draft` is the key of the job that this one was promoted from.
@@ -11,8 +15,8 @@ CREATE TABLE jobs (
   name TEXT NOT NULL,
   position INTEGER,
   axes TEXT NOT NULL,
-  request TEXT NOT NULL,
-  images TEXT NOT NULL,
+  form INTEGER NOT NULL,
+  seed INTEGER,
   credits INTEGER,
   searched_at REAL,
   draft TEXT
@@ -30,7 +34,6 @@ CREATE TABLE attempts (
   task_id TEXT UNIQUE,
   accepted_at REAL,
   finished_at REAL,
-  url TEXT,
   seed INTEGER,
   charged INTEGER,
   error TEXT,
@@ -44,6 +47,9 @@ CREATE UNIQUE INDEX one_live_attempt ON attempts (key)
   WHERE state IN ('intent', 'in_doubt', 'submitted', 'ready', 'done');
 CREATE INDEX attempts_by_key ON attempts (key, id);
 CREATE INDEX attempts_in_flight ON attempts (off_peak, state) WHERE state IN ('intent', 'in_doubt', 'submitted');
+
+-- Where the API offers a finished video, until it is here.
+CREATE TABLE links (attempt INTEGER PRIMARY KEY, url TEXT NOT NULL);
 
 -- Lines of results.jsonl that a fresh state found: delivered by an earlier state of this folder.
 CREATE TABLE ledger (key TEXT PRIMARY KEY, line TEXT NOT NULL) WITHOUT ROWID;

@@ -28,13 +28,19 @@ OWN_ATTEMPT = """
     SELECT id FROM attempts WHERE key = :key AND (marker = :marker OR state = 'in_doubt')
     ORDER BY marker = :marker DESC LIMIT 1
 """
-PLANTED = "key, name, position, axes, request, images, credits, draft"
+PLANTED = "key, name, position, axes, form, seed, credits, draft"
 PLANT = f"""
     INSERT INTO jobs ({PLANTED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET name = excluded.name, position = excluded.position, axes = excluded.axes,
-        request = excluded.request, images = excluded.images, credits = excluded.credits,
-        draft = excluded.draft
+        form = excluded.form, seed = excluded.seed, credits = excluded.credits, draft = excluded.draft
 """
+FORMS = "INSERT INTO forms (id, request, images) VALUES (?, ?, ?)"
+UNUSED_FORMS = "DELETE FROM forms WHERE id NOT IN (SELECT form FROM jobs)"
+FORM = PLANTED.split(", ").index("form")
+
+Stored = list[tuple[str, str | None]]
+"""Frames as the spec has them, and their names in the store, None for a link."""
+
 SHOWN = "shown"
 """The fact that says which page shows the jobs as they are; every change of one takes it away."""
 
@@ -54,9 +60,8 @@ RETOLD = """
 AT_ONCE = 500
 """Sheets that are read by one query."""
 
-RECORD = ", ".join(
-    "id AS attempt" if field.name == "attempt" else field.name for field in fields(Record) if field.name != "elsewhere"
-)
+NAMED = {"attempt": "id AS attempt", "url": "(SELECT url FROM links WHERE attempt = id) AS url"}
+RECORD = ", ".join(NAMED.get(field.name, field.name) for field in fields(Record) if field.name != "elsewhere")
 """The columns of an attempt, as a record has them."""
 
 STATES = {state.value: state for state in State}
@@ -114,7 +119,7 @@ class ReadJournal:
         return {Key(row["key"]): row["name"] for row in rows}
 
     def _sheets(self, which: str, *values: Any) -> list[Sheet]:
-        rows = self._all(f"SELECT * FROM jobs {which}", *values)
+        rows = self._all(f"SELECT * FROM sheets {which}", *values)
         with self._sound():
             return [_sheet(row) for row in rows]
 
@@ -128,7 +133,7 @@ class ReadJournal:
     def took(self) -> list[tuple[dict[str, Any], float]]:
         """The requests of the latest clips, and the seconds each took from its acceptance to its end."""
         rows = self._all(
-            "SELECT request, finished_at - accepted_at AS seconds FROM attempts JOIN jobs USING (key)"
+            "SELECT request, finished_at - accepted_at AS seconds FROM attempts JOIN sheets USING (key)"
             f" WHERE finished_at > accepted_at AND off_peak = 0 ORDER BY attempts.id DESC LIMIT {MOST_PAST}"
         )
         return [(json.loads(row["request"]), row["seconds"]) for row in rows]
@@ -136,8 +141,8 @@ class ReadJournal:
     def heaviest(self) -> float | None:
         """Bytes that a second of the heaviest delivered clip takes; None where fewer than ENOUGH are here."""
         row = self._one(
-            "SELECT count(*) AS clips, max(size * 1.0 / coalesce(json_extract(request, '$.duration'), 5)) AS most"
-            " FROM attempts JOIN jobs USING (key) WHERE state = 'done'"
+            "SELECT count(*) AS clips, max(size * 1.0 / coalesce(json_extract(form, '$.duration'), 5)) AS most"
+            " FROM attempts JOIN sheets USING (key) WHERE state = 'done'"
         )
         return row["most"] if row is not None and row["clips"] >= ENOUGH else None
 
@@ -220,23 +225,26 @@ class ReadJournal:
 
     def jobs(self) -> list[Asked]:
         """The jobs of the present spec in its order, without what a look at the pace does not need."""
-        fields = ", ".join(f"json_extract(request, '$.{name}') AS {name}" for name in PACING)
-        rows = self._all(f"SELECT key, name, credits, {fields} FROM jobs WHERE position IS NOT NULL ORDER BY position")
+        fields = ", ".join(f"json_extract(form, '$.{name}') AS {name}" for name in PACING)
+        rows = self._all(
+            f"SELECT key, name, credits, {fields} FROM sheets WHERE position IS NOT NULL ORDER BY position"
+        )
         return [Asked(Key(r["key"]), r["name"], r["credits"], {name: r[name] for name in PACING}) for r in rows]
 
     def standings(self) -> list[Standing]:
         """The jobs of the present spec in its order, in short."""
         attempts = "SELECT key, state, error, file, task_id FROM attempts WHERE state != 'not_sent' ORDER BY id"
-        found: dict[Key, Sequence[Any]] = {row[0]: row for row in self._all(attempts)}
+        found = {key: told for key, *told in self._tuples(attempts)}
         with self._sound():
             for key, line in self.ledger().items():
-                if key not in found or found[key][1] in ENDED:
-                    found[key] = (key, State.DONE, None, line.get("file"), line.get("task_id"))
+                if key not in found or found[key][0] in ENDED:
+                    found[key] = [State.DONE, None, line.get("file"), line.get("task_id")]
+            names = self._tuples("SELECT key, name FROM jobs WHERE position IS NOT NULL ORDER BY position")
             return [
-                (name, STATES[row[1]], row[2], row[3], row[4])
+                (name, STATES[row[0]], row[1], row[2], row[3])
                 if (row := found.get(key))
                 else (name, State.PLANNED, None, None, None)
-                for key, name in self.names().items()
+                for key, name in names
             ]
 
     def progress(self) -> list[Progressed]:
@@ -285,8 +293,17 @@ class ReadJournal:
         return [Move(Key(r["key"]), r["source"], r["target"]) for r in self._all("SELECT * FROM moves ORDER BY key")]
 
     def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
+        return self._fetched(self._reader.cursor(), query, values)
+
+    def _tuples(self, query: str) -> list[Any]:
+        """Of many rows: a tuple takes half the time of a row that knows its columns."""
+        cursor = self._reader.cursor()
+        cursor.row_factory = None
+        return self._fetched(cursor, query, ())
+
+    def _fetched(self, cursor: sqlite3.Cursor, query: str, values: Sequence[Any]) -> list[Any]:
         try:
-            return self._reader.execute(query, values).fetchall()
+            return cursor.execute(query, values).fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
             raise StorageTrouble(f"{self.path}: cannot be read ({error}). It was left as it is.") from None
 
@@ -365,19 +382,29 @@ class SqliteJournal(ReadJournal):
         """Make these the jobs of the present spec; what is the same as it was is not written again."""
         present = self._all(f"SELECT {PLANTED} FROM jobs WHERE position IS NOT NULL")
         held = {row["key"]: tuple(row) for row in present}
+        known = {row["id"]: (row["request"], row["images"]) for row in self._all("SELECT * FROM forms")}
+        forms = {form: number for number, form in known.items()}
+        first = max(known, default=0) + 1
         rows = []
         for position, job in enumerate(jobs):
-            row = _job_row(position, job, job.images)
+            request, seed = _without_seed(job)
+            images = _stored(job.images)
             if job.continued and job.key in held:
-                row = _with_taken(row, held[job.key])
+                images = _with_taken(images, known[held[job.key][FORM]][1])
+            form = forms.setdefault((request, encoded(images)), first)
+            first += form == first
+            row = _job_row(position, job, form, seed)
             if held.pop(job.key, None) != row:
                 rows.append(row)
         if not rows and not held:
             return
+        new = [(number, *form) for form, number in forms.items() if number not in known]
 
         def operation(db: sqlite3.Connection) -> None:
             db.executemany("UPDATE jobs SET position = NULL WHERE key = ?", [(key,) for key in held])
+            db.executemany(FORMS, new)
             db.executemany(PLANT, rows)
+            db.execute(UNUSED_FORMS)
 
         await self._change(operation)
 
@@ -389,7 +416,9 @@ class SqliteJournal(ReadJournal):
         def operation(db: sqlite3.Connection) -> None:
             (position,) = db.execute("SELECT position FROM jobs WHERE key = ?", (before,)).fetchone()
             db.execute("DELETE FROM jobs WHERE key = ? AND key != ?", (before, job.key))
-            db.execute(PLANT, _job_row(position, job, frames))
+            request, seed = _without_seed(job)
+            form = db.execute(FORMS, (None, request, encoded(_stored(frames)))).lastrowid
+            db.execute(PLANT, _job_row(position, job, form or 0, seed))
 
         await self._change(operation)
 
@@ -445,9 +474,11 @@ class SqliteJournal(ReadJournal):
                 else:
                     found = {"key": job.key, "marker": marker, "state": State.SUBMITTED, "epoch": self.epoch} | facts
                     found |= {"off_peak": job.off_peak, "posted_at": posted_at, "estimated": job.credits}
+                    found.pop("url", None)
                     names = ", ".join(found)
                     holders = ", ".join(f":{name}" for name in found)
-                    db.execute(f"INSERT INTO attempts ({names}) VALUES ({holders})", found)
+                    made = db.execute(f"INSERT INTO attempts ({names}) VALUES ({holders})", found)
+                    _link(db, made.lastrowid, look.url)
             except (sqlite3.IntegrityError, ValueError):
                 return False
             return True
@@ -505,8 +536,16 @@ def _move(db: sqlite3.Connection, attempt: int, state: State, facts: Mapping[str
     present = State(row[0])
     if state is not present and state not in ARROWS[present]:
         raise ValueError(f"attempt {attempt}: no arrow from {present} to {state}")
-    columns = "".join(f", {name} = :{name}" for name in facts)
+    columns = "".join(f", {name} = :{name}" for name in facts if name != "url")
     db.execute(f"UPDATE attempts SET state = :state{columns} WHERE id = :id", {**facts, "state": state, "id": attempt})
+    _link(db, attempt, facts.get("url"))
+    if state is State.DONE:
+        db.execute("DELETE FROM links WHERE attempt = ?", (attempt,))
+
+
+def _link(db: sqlite3.Connection, attempt: int | None, url: str | None) -> None:
+    if url is not None:
+        db.execute("INSERT OR REPLACE INTO links VALUES (?, ?)", (attempt, url))
 
 
 def _settled(outcome: Outcome) -> tuple[State, dict[str, Any]]:
@@ -526,19 +565,26 @@ def _seen(look: Look) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _with_taken(row: tuple[Any, ...], held: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row whose frames of other clips are in the store already."""
-    at = PLANTED.split(", ").index("images")
-    stored = [name for _, name in json.loads(held[at])]
-    images = [(source, name or was) for (source, name), was in zip(json.loads(row[at]), stored, strict=True)]
-    return (*row[:at], encoded(images), *row[at + 1 :])
+def _stored(images: Sequence[Image]) -> Stored:
+    """Each with its name in the store, where it is a frame."""
+    return [(image.source, image.store_name if isinstance(image, Frame) else None) for image in images]
 
 
-def _job_row(position: int, job: Job, frames: Sequence[Image]) -> tuple[Any, ...]:
-    """`frames` as they are in the store, where they are."""
-    images = [(image.source, image.store_name if isinstance(image, Frame) else None) for image in frames]
-    texts = (encoded(value) for value in (dict(job.axes), dict(job.request), images))
-    return (job.key, job.name, position, *texts, job.credits, job.draft)
+def _with_taken(images: Stored, held: str) -> Stored:
+    """Where the frames of other clips are in the store already."""
+    return [(source, name or was) for (source, name), (_, was) in zip(images, json.loads(held), strict=True)]
+
+
+def _without_seed(job: Job) -> tuple[str, int | None]:
+    """The request with null in the place of its seed, and the seed, where SQLite can hold the number."""
+    seed = job.request.get("seed")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
+        return encoded(dict(job.request)), None
+    return encoded({**job.request, "seed": None}), seed
+
+
+def _job_row(position: int, job: Job, form: int, seed: int | None) -> tuple[Any, ...]:
+    return (job.key, job.name, position, encoded(dict(job.axes)), form, seed, job.credits, job.draft)
 
 
 @lru_cache(maxsize=1024)
@@ -556,8 +602,7 @@ def _sheet(row: sqlite3.Row) -> Sheet:
         request=json.loads(row["request"]),
         images=_images(row["images"]),
         credits=row["credits"],
-        # A state of an earlier format is read as it is: only a run brings it up to date.
-        draft=row["draft"] if "draft" in row.keys() else None,  # noqa: SIM118
+        draft=row["draft"],
     )
 
 
