@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import Folder, Result
 
-from vidu_run.films import segments
+from vidu_run.films import segments, shots_of
 from vidu_run.spec.load import load
 
 av = pytest.importorskip("av")
@@ -273,4 +273,12 @@ def test_the_storyboard_example_makes_one_film_of_four_shots() -> None:
     spec = load(Path(__file__).parents[1] / "examples/storyboard/jobs.yaml")
 
     (film,) = spec.films
-    assert [len(takes) for takes in segments(film, spec.jobs)] == [2, 2, 2, 2]
+    assert [len(takes) for takes in segments(film, spec.jobs, shots_of(spec.jobs))] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["a\n", ".a", "a/b", ""])
+def test_a_name_that_makes_no_good_file_is_refused(folder: Folder, name: str) -> None:
+    folder.write(SPEC.format(films=f"films: [{{name: {json.dumps(name)}, jobs: '*'}}]"))
+    told = folder("check", "jobs.yaml")
+    assert told.code == 2
+    assert f"jobs.yaml:3:16: name {name!r} does not have the form" in told.err

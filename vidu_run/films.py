@@ -55,12 +55,15 @@ def edits(
     films: Iterable[Film], jobs: Sequence[Job], records: Mapping[Key, Record], picks: Picks, here: frozenset[Key]
 ) -> list[Edit]:
     """`jobs` in the order of the spec; `here` are keys whose video is there."""
-    return [_edit(film, jobs, records, picks, here) for film in films]
+    shots = shots_of(jobs)
+    return [_edit(film, segments(film, jobs, shots), records, picks, here) for film in films]
 
 
-def _edit(film: Film, jobs: Sequence[Job], records: Mapping[Key, Record], picks: Picks, here: frozenset[Key]) -> Edit:
+def _edit(
+    film: Film, segments: Sequence[Sequence[Job]], records: Mapping[Key, Record], picks: Picks, here: frozenset[Key]
+) -> Edit:
     takes, missing = [], []
-    for segment in segments(film, jobs):
+    for segment in segments:
         at, why = chosen([take.key for take in segment], picks)
         record = records.get(segment[at].key)
         if record is None or record.state is not State.DONE or segment[at].key not in here:
@@ -70,10 +73,9 @@ def _edit(film: Film, jobs: Sequence[Job], records: Mapping[Key, Record], picks:
     return Edit(film, tuple(takes), tuple(missing))
 
 
-def segments(film: Film, jobs: Sequence[Job]) -> list[list[Job]]:
+def segments(film: Film, jobs: Sequence[Job], shots: Mapping[str, str]) -> list[list[Job]]:
     """The takes of each segment: jobs that differ in their seed alone, in the order in which the film names them."""
     names = [job.name for job in jobs]
-    shots = _shots(jobs)
     found: dict[str, dict[Key, Job]] = {}
     for pattern in film.jobs:
         wanted = meant(pattern, names)
@@ -82,13 +84,14 @@ def segments(film: Film, jobs: Sequence[Job]) -> list[list[Job]]:
     return [list(takes.values()) for takes in found.values()]
 
 
-def fact(films: Iterable[Film], jobs: Sequence[Job]) -> str:
+def fact(films: Sequence[Film], jobs: Sequence[Job]) -> str:
     """What the journal remembers of a spec's films: `programme.FACT`."""
+    shots = shots_of(jobs) if films else {}
     told = [
         {
             "name": film.name,
             "audio": film.audio,
-            "segments": [[take.key for take in takes] for takes in segments(film, jobs)],
+            "segments": [[take.key for take in takes] for takes in segments(film, jobs, shots)],
         }
         for film in films
     ]
@@ -151,7 +154,7 @@ def _tags(edit: Edit, spec: str, provider: str) -> dict[str, str]:
     return {"title": edit.film.name, "comment": comment}
 
 
-def _shots(jobs: Sequence[Job]) -> dict[str, str]:
+def shots_of(jobs: Sequence[Job]) -> dict[str, str]:
     """By the name of a job what it shares with its other takes; what continues takes of one shot is one shot too."""
     shots: dict[str, str] = {}
     for job in in_order(jobs, Leaning(job.name for job in jobs)):

@@ -25,7 +25,7 @@ from vidu_run.plan import Found
 from vidu_run.programme import FACT
 from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.record import Record
-from vidu_run.session import EMBEDDED, Reach, Service
+from vidu_run.session import EMBEDDED, Reach, Service, service_at
 from vidu_run.shelf import present
 from vidu_run.siblings import Identity
 from vidu_run.spec.load import Spec
@@ -47,9 +47,7 @@ class Where:
     def service(self, spec: Spec) -> Service:
         """Raises UsageTrouble for a bad address or a missing key."""
         address = config.base_url(spec.provider, self.base_url, self.environment)
-        key = config.find_key(spec.provider, self.key_file, self.environment)
-        quick, manner = config.quick_rendering(self.environment), config.manner(address, self.environment)
-        return Service(spec.provider, address, key, quick, manner)
+        return service_at(spec.provider, address, self.key_file, self.environment)
 
     def folder(self, spec: Spec) -> Path:
         return self.out or output_folder(spec.path, spec.home, spec.provider.name)
@@ -157,9 +155,7 @@ def remembered(state: ReadJournal, out: Path, where: Where) -> tuple[Service, Se
         raise StorageTrouble(f"{out}: no run has begun here")
     chosen = choose_provider(rules or LOCAL, name)
     address = config.base_url(chosen, where.base_url or (None if origin == EMBEDDED else origin), {})
-    key = config.find_key(chosen, where.key_file, where.environment)
     timing = Timing(**json.loads(state.meta("timing") or "{}"))
     limits = limits_of(int(state.meta("concurrency") or 4), int(state.meta("off_peak_concurrency") or 100), timing)
-    quick, manner = config.quick_rendering(where.environment), config.manner(address, where.environment)
-    service = Service(chosen, address, key, quick, manner)
+    service = service_at(chosen, address, where.key_file, where.environment)
     return service, Setting(out, None, target_of(None, out, None, True), timing, limits)

@@ -22,7 +22,7 @@ from vidu_run.journal import file as state_file
 from vidu_run.journal.sqlite import SHOWN, ReadJournal, SqliteJournal
 from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.providers.pricing import prices_file
-from vidu_run.session import Service
+from vidu_run.session import Service, service_at
 
 if TYPE_CHECKING:
     from vidu_run.spec.load import Spec
@@ -127,8 +127,7 @@ def _service(journal: ReadJournal, options: Mapping[str, Any], asked: Asked) -> 
     """As a run would make it. Raises UsageTrouble as a run would: for a bad address, or without a key."""
     chosen = choose_provider(journal.meta("rules") or LOCAL, journal.meta("provider") or LOCAL)
     address = config.base_url(chosen, options["base_url"], asked.environment)
-    key = config.find_key(chosen, options["key_file"], asked.environment)
-    return Service(chosen, address, key, manner=config.manner(address, asked.environment))
+    return service_at(chosen, address, options["key_file"], asked.environment)
 
 
 def _stamps(paths: Iterable[Path]) -> dict[str, Stamp]:

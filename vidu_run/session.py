@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from vidu_run import config
 from vidu_run.access import Access
 from vidu_run.errors import UsageTrouble
 from vidu_run.local.account import USUAL, Terms
@@ -43,6 +44,15 @@ class Service:
         if self.base_url is None:
             return "local API in this process, no key, no credits"
         return f"{self.key[1]} goes to {self.base_url}" if self.key else f"{self.base_url}, no key"
+
+
+def service_at(
+    provider: Provider, address: str | None, key_file: Path | None, environment: Mapping[str, str]
+) -> Service:
+    """Raises UsageTrouble for a missing key, or faults of the local API that do not exist."""
+    key = config.find_key(provider, key_file, environment)
+    quick, manner = config.quick_rendering(environment), config.manner(address, environment)
+    return Service(provider, address, key, quick, manner)
 
 
 class Reach:
