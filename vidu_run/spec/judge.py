@@ -116,19 +116,28 @@ class Judge:
         self._fields: dict[Part, _Field] = {}
         self._rests: dict[tuple[Item, Any], _Rest] = {}
 
-    def jobs(self, drafts: Sequence[Draft]) -> list[Job]:
-        made: list[tuple[Job, Draft]] = []
+    def jobs(self, drafts: list[Draft]) -> list[Job]:
+        """Takes the drafts out of their list: a million of them beside their jobs are 200 MB."""
+        self._check_names(drafts)
+        names = [draft.name for draft in drafts]
+        made: list[Job] = []
+        items: list[Item] = []
+        continuing: list[tuple[Job, Draft]] = []
         item, shape = None, None
-        for draft in drafts:
+        drafts.reverse()
+        while drafts:
+            draft = drafts.pop()
             if draft.item is not item or shape is None:
                 item, shape = draft.item, _Shape.of(draft.item)
             if (job := self._job(draft, shape)) is not None:
-                made.append((job, draft))
-        self._check_names(drafts)
-        if any(job.continued for job, _ in made):
-            made = self._check_graph(made, Leaning(draft.name for draft in drafts))
-        self._check_keys(made)
-        return [job for job, _ in made]
+                made.append(job)
+                items.append(item)
+                if job.continued:
+                    continuing.append((job, draft))
+        if continuing:
+            made = self._check_graph(made, continuing, Leaning(names))
+        self._check_keys(made, items)
+        return made
 
     def _job(self, draft: Draft, shape: _Shape) -> Job | None:
         parts = draft.parts
@@ -217,30 +226,32 @@ class Judge:
             if first is not draft:
                 self.problems.append(Problem(draft.place, _same_name(first, draft), draft.name))
 
-    def _check_graph(self, made: list[tuple[Job, Draft]], leaning: Leaning) -> list[tuple[Job, Draft]]:
+    def _check_graph(self, jobs: list[Job], continuing: Sequence[tuple[Job, Draft]], leaning: Leaning) -> list[Job]:
         """Every frame of a clip is one of a job's; then each job has a key that tells it from the others."""
-        jobs = [job for job, _ in made]
         said = len(self.problems)
         seconds = {job.name: effective(self._provider, job.request).seconds for job in jobs}
-        for job, draft in made:
+        for job, draft in continuing:
             for number, image in enumerate(job.images):
                 if isinstance(image, Continued) and (wrong := _no_frame(image, leaning, seconds)):
                     self.problems.append(Problem(draft.locate(("images", number)), wrong, job.name))
         try:
             keyed = settled(self._provider.name, jobs, {})
         except Circle as circle:
-            first = next(draft for job, draft in made if job.name == str(circle).split(" → ")[0])
+            first = next(draft for job, draft in continuing if job.name == str(circle).split(" → ")[0])
             self.problems.append(Problem(first.locate(("images",)), f"these jobs wait for one another: {circle}"))
             return []
-        return [] if len(self.problems) > said else [(job, draft) for job, (_, draft) in zip(keyed, made, strict=True)]
+        return [] if len(self.problems) > said else list(keyed)
 
-    def _check_keys(self, made: Sequence[tuple[Job, Draft]]) -> None:
+    def _check_keys(self, made: Sequence[Job], items: Sequence[Item]) -> None:
+        """`items` are those that the jobs were made of."""
+        if len({job.key for job in made}) == len(made):
+            return
         seen: dict[str, Job] = {}
-        for job, draft in made:
+        for job, item in zip(made, items, strict=True):
             first = seen.setdefault(job.key, job)
             if first is job:
                 continue
-            axes = " or ".join(draft.item.unread)
+            axes = " or ".join(item.unread)
             why = f"no field of the request reads the axis {axes}" if axes else "both ask for the same video"
             self.problems.append(
                 Problem(job.place, f"the same request as job {one_line(first.name)} at {first.place}: {why}", job.name)
