@@ -88,6 +88,18 @@ def test_what_no_job_is_made_of_any_more_leaves_the_state(tmp_path: Path) -> Non
     assert forms() == [1, 1]
 
 
+def test_what_is_read_steadily_is_of_one_moment(tmp_path: Path) -> None:
+    first, second = a_job(1, seed=1), a_job(2, seed=2)
+    with_journal(tmp_path, lambda journal: journal.plant([first]))
+    with closing(ReadJournal(tmp_path)) as reader:
+        with reader.steady():
+            assert list(reader.names().values()) == ["job-1"]
+            with_journal(tmp_path, lambda journal: journal.plant([second]))
+            assert list(reader.names().values()) == ["job-1"]
+            assert [sheet.name for sheet in reader.each_sheet([first.key, second.key])] == ["job-1"]
+        assert list(reader.names().values()) == ["job-2"]
+
+
 def test_a_link_is_kept_until_the_video_is_here(tmp_path: Path) -> None:
     async def work(journal: SqliteJournal) -> None:
         job = a_job(1)

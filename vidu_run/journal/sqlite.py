@@ -90,6 +90,15 @@ class ReadJournal:
     def close(self) -> None:
         self._reader.close()
 
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """All that is read herein is of one moment, whatever a run beside it writes."""
+        self._all("BEGIN")
+        try:
+            yield
+        finally:
+            self._all("ROLLBACK")
+
     def meta(self, name: str) -> str | None:
         row = self._one("SELECT value FROM meta WHERE name = ?", name)
         return None if row is None else str(row["value"])
