@@ -17,7 +17,6 @@ from vidu_run.job import Frame, Image, Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import intend
 from vidu_run.journal.port import Asked, Attempt, Delivered, Going, Limits, Move, Progressed, Sheet, Standing
-from vidu_run.journal.writer import Writer
 from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Rejected, Throttled
 from vidu_run.record import ARROWS, BILLED, ENDED, Record, State, ledger_record
 from vidu_run.reply import Look
@@ -340,6 +339,9 @@ class SqliteJournal(ReadJournal):
         super().__init__(folder)
         self._check_integrity()
         self._clock = clock
+        # Only now: it loads asyncio, which takes longer than all that a reader does.
+        from vidu_run.journal.writer import Writer
+
         self._writer = Writer(lambda: state_file.connect(self.path), self.path)
         self.epoch = 0
 
