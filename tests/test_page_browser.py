@@ -689,6 +689,34 @@ def test_a_long_command_can_be_read_to_its_end(opened: Open) -> None:
         assert code.evaluate(hidden) < 1
 
 
+def test_stars_of_clips_that_scrolled_away_are_those_of_others_now(opened: Open) -> None:
+    jobs = [a_job(f"s{n}", key=f"{n:064}", axes={"seed": str(n)}) for n in range(400)]
+    with opened(*jobs, options={"viewport": {"width": 1280, "height": 900}}) as seen:
+        page = seen.page
+        for name in ("s0", "s1", "s2"):
+            verdict = page.get_by_role("group", name=f"Verdict on {name}", exact=True)
+            verdict.get_by_role("button", name="4 stars").click()
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+        last = page.get_by_role("group", name="Verdict on s399", exact=True)
+        expect(last).to_be_attached()
+        expect(page.locator(".rating [aria-pressed=true]")).to_have_count(0)
+        last.get_by_role("button", name="2 stars").click()
+        page.evaluate("scrollTo(0, 0)")
+        first = page.get_by_role("group", name="Verdict on s0", exact=True)
+        expect(first.locator("[aria-pressed=true]")).to_have_count(4)
+        assert {name: pick.stars for name, pick in exported(page).items()} == {"s0": 4, "s1": 4, "s2": 4, "s399": 2}
+
+
+@pytest.mark.parametrize("count", [0, 1, 120])
+def test_every_label_of_an_axis_can_be_chosen(opened: Open, count: int) -> None:
+    jobs = [a_job(f"s{n}", key=f"{n:064}", axes={"seed": str(n), "pair": f"p{n % 2}"}) for n in range(count)]
+    with opened(*jobs, axes=["seed", "pair"] if count else []) as seen:
+        chooser = seen.page.get_by_label("seed", exact=True).locator("option")
+        expect(chooser).to_have_count(count + 1 if count > 1 else 0)
+        expect(seen.page.locator(".showing")).to_have_text("")
+    assert seen.complaints == []
+
+
 @pytest.mark.parametrize("view", ["Grid", "List"])
 def test_of_twenty_thousand_jobs_only_those_near_the_window_are_built(opened: Open, view: str) -> None:
     jobs = a_product(pairs=1000, seeds=20)
