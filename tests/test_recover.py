@@ -207,6 +207,25 @@ def test_a_state_of_an_earlier_format_is_read_and_brought_up_to_date(
     db.close()
 
 
+def test_a_damaged_state_of_an_earlier_format_is_left_as_it_is(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(40)
+    buy(folder, server, "--limit", "1")
+    state = folder.path / "out/jobs@vidu/state.db"
+    db = sqlite3.connect(state)
+    db.executescript(WITH_REQUESTS)
+    keys = sorted(key for (key,) in db.execute("SELECT key FROM jobs"))
+    db.close()
+    content = state.read_bytes()
+    swapped = ("f" if keys[5][0] != "f" else "0") + keys[5][1:]
+    assert content.count(keys[5].encode()) == 1
+    state.write_bytes(content.replace(keys[5].encode(), swapped.encode()))
+    damaged = state.read_bytes()
+    refused = buy(folder, server)
+    assert (refused.code, "damaged" in refused.err) == (7, True), refused.err
+    assert state.read_bytes() == damaged
+    assert len(server.accepted) == 1
+
+
 def test_a_list_that_is_asked_for_too_often_is_asked_for_again(folder: Folder, server: FaultServer) -> None:
     folder.sweep(2)
     server.list_faults = ["429", "429"]

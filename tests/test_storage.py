@@ -139,6 +139,10 @@ def test_clips_that_are_here_say_how_much_room_the_others_need(folder: Folder, s
     folder.sweep(9000, duration=10)
     asked = folder("run", "jobs.yaml", "--base-url", server.base_url, "--limit", "9000")
     assert (asked.code, "Nobody can be asked" in asked.err) == (2, True), asked.err
+    folder.sweep(9000, duration=10, resolution="1080p")
+    refused = folder("run", "jobs.yaml", "--base-url", server.base_url, "--limit", "9000")
+    free = __import__("shutil").disk_usage(folder.path).free
+    assert refused.code == (7 if free < 9000 * 20_000_000 + 100_000_000 else 2), refused.err
     assert len(server.ledger) == 20
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
 from vidu_run.errors import AccountTrouble, StorageTrouble, UsageTrouble
+from vidu_run.job import Request
 from vidu_run.plan import Plan
+
+Look = tuple[str | None, str | None]
+"""Model and resolution, as a request has them."""
 
 BYTES_PER_SECOND = 2_000_000
 """A generous guess of what a second of video takes: clips of 1080p measured 0.5 to 1.5 MB."""
@@ -38,13 +42,17 @@ def within_budget(plan: Plan, folder_budget: int | None, run_budget: int | None)
             raise AccountTrouble(_over(plan, left, name))
 
 
-def within_disk(plan: Plan, free: int, seen: float | None = None) -> None:
+def within_disk(plan: Plan, free: int, seen: Mapping[Look, float]) -> None:
     """Raise StorageTrouble rather than pay for what cannot be stored; `free` is in bytes. `seen`: bytes that a second
-    of the heaviest clip took of those that are here already, None of few.
+    of the heaviest clip took of those of this model and resolution that are here already.
     """
+
+    def bytes_per_second(request: Request) -> float:
+        measured = seen.get((request.get("model"), request.get("resolution")))
+        return BYTES_PER_SECOND if measured is None else measured * MARGIN
+
     room = free - SPARE_BYTES
-    each = BYTES_PER_SECOND if seen is None else max(1, round(seen * MARGIN))
-    needed = [each * int(step.job.request.get("duration") or 5) for step in plan.to_buy]
+    needed = [bytes_per_second(step.job.request) * int(step.job.request.get("duration") or 5) for step in plan.to_buy]
     if sum(needed) <= room:
         return
     fits = sum(total <= room for total in accumulate(needed))

@@ -34,9 +34,10 @@ ROWS = 100
 """Rows of a list asked for at once: the most the documents allow."""
 
 LIGHT = 1 << 20
-"""Bytes of a body that is on its way in a moment: four at once, as for heavy ones, would be a queue of moments."""
+"""Bytes of a body that is on its way in a moment."""
 
-LIGHT_AT_ONCE = 16
+LIGHT_TIMES = 4
+"""Light bodies are out at once for each heavy one that may be: as few would be a queue of moments."""
 
 QUERY_TIMEOUT = 30.0
 """Seconds for one whole query, however it drips."""
@@ -59,7 +60,7 @@ class Api:
         self._access = access
         self._timing = timing
         self._uploads = asyncio.Semaphore(provider.limits.upload_concurrency)
-        self._light_uploads = asyncio.Semaphore(LIGHT_AT_ONCE)
+        self._light_uploads = asyncio.Semaphore(LIGHT_TIMES * provider.limits.upload_concurrency)
         self._route = 0
         common: dict[str, Any] = {
             "auto_decompress": False,

@@ -99,6 +99,9 @@ def upgrade(path: Path) -> None:
     db = sqlite3.connect(path, isolation_level=None)
     try:
         while (step := STEPS.get(version := db.execute("PRAGMA user_version").fetchone()[0])) is not None:
+            # Now: what is copied comes out sound, and what was lost would never be heard of.
+            if (verdict := db.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok":
+                raise StorageTrouble(f"{path}: damaged ({verdict}). It was left as it is; restore it from a copy.")
             db.executescript(f"BEGIN; {step}; PRAGMA user_version = {version + 1}; COMMIT;")
     except sqlite3.Error as error:
         raise StorageTrouble(f"{path}: cannot be brought to format {VERSION} ({error}). Nothing was sent.") from None

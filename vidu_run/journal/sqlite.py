@@ -35,7 +35,7 @@ PLANT = f"""
 """
 FORMS = "INSERT INTO forms (id, request, images) VALUES (?, ?, ?)"
 UNUSED_FORMS = "DELETE FROM forms WHERE id NOT IN (SELECT form FROM jobs)"
-FORM = PLANTED.split(", ").index("form")
+POSITION, FORM = (PLANTED.split(", ").index(name) for name in ("position", "form"))
 
 Stored = list[tuple[str, str | None]]
 """Frames as the spec has them, and their names in the store, None for a link."""
@@ -107,7 +107,8 @@ class ReadJournal:
         return self._sheets("WHERE position IS NOT NULL ORDER BY position")
 
     def sheet(self, key: Key) -> Sheet:
-        (sheet,) = self._sheets("WHERE key = ?", key)
+        with self._sound():
+            (sheet,) = self._sheets("WHERE key = ?", key)
         return sheet
 
     def each_sheet(self, keys: Sequence[Key]) -> Iterator[Sheet]:
@@ -146,13 +147,17 @@ class ReadJournal:
         )
         return [(json.loads(row["request"]), row["seconds"]) for row in rows]
 
-    def heaviest(self) -> float | None:
-        """Bytes that a second of the heaviest delivered clip takes; None where fewer than ENOUGH are here."""
-        row = self._one(
-            "SELECT count(*) AS clips, max(size * 1.0 / coalesce(json_extract(form, '$.duration'), 5)) AS most"
-            " FROM attempts JOIN sheets USING (key) WHERE state = 'done'"
+    def heaviest(self) -> dict[tuple[str | None, str | None], float]:
+        """Bytes that a second of the heaviest delivered clip takes, by model and resolution as they were asked for;
+        without those of which fewer than ENOUGH are here.
+        """
+        rows = self._all(
+            "SELECT json_extract(form, '$.model') AS model, json_extract(form, '$.resolution') AS resolution,"
+            " max(size * 1.0 / coalesce(json_extract(form, '$.duration'), 5)) AS most"
+            " FROM attempts JOIN sheets USING (key) WHERE state = 'done' GROUP BY 1, 2 HAVING count(*) >= ?",
+            ENOUGH,
         )
-        return row["most"] if row is not None and row["clips"] >= ENOUGH else None
+        return {(row["model"], row["resolution"]): row["most"] for row in rows if row["most"] is not None}
 
     def searches(self) -> dict[Key, float]:
         """Jobs whose tasks were looked for at the API before they were bought, and when that was last."""
@@ -391,8 +396,8 @@ class SqliteJournal(ReadJournal):
 
     async def plant(self, jobs: Sequence[Job]) -> None:
         """Make these the jobs of the present spec; what is the same as it was is not written again."""
-        present = self._all(f"SELECT {PLANTED} FROM jobs WHERE position IS NOT NULL")
-        held = {row["key"]: tuple(row) for row in present}
+        before = {row["key"]: tuple(row) for row in self._all(f"SELECT {PLANTED} FROM jobs")}
+        held = {key: row for key, row in before.items() if row[POSITION] is not None}
         known = {row["id"]: (row["request"], row["images"]) for row in self._all("SELECT * FROM forms")}
         forms = {form: number for number, form in known.items()}
         first = max(known, default=0) + 1
@@ -400,8 +405,8 @@ class SqliteJournal(ReadJournal):
         for position, job in enumerate(jobs):
             request, seed = _without_seed(job)
             images = _stored(job.images)
-            if job.continued and job.key in held:
-                images = _with_taken(images, known[held[job.key][FORM]][1])
+            if job.continued and job.key in before:
+                images = _with_taken(images, known[before[job.key][FORM]][1])
             form = forms.setdefault((request, encoded(images)), first)
             first += form == first
             row = _job_row(position, job, form, seed)
