@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
 from vidu_run.errors import UsageTrouble
+from vidu_run.files import write_if_other
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.picks import Pick
@@ -575,3 +577,15 @@ def test_columns_without_sheets_are_refused(folder: Folder) -> None:
     refused = folder("report", "jobs.yaml", "--columns", "seed")
     assert refused.code == 2
     assert "--columns goes with --sheets" in refused.err
+
+
+@pytest.mark.parametrize("there", [None, b"", b"ab", b"abcd", b"abcde", b"axcd", b"abcX"])
+def test_a_file_in_parts_is_written_where_it_is_another(tmp_path: Path, there: bytes | None) -> None:
+    target = tmp_path / "file"
+    if there is not None:
+        target.write_bytes(there)
+        os.utime(target, (1, 1))
+    write_if_other(target, (part for part in (b"ab", b"", b"cd")))
+    assert target.read_bytes() == b"abcd"
+    assert (target.stat().st_mtime == 1) == (there == b"abcd")
+    assert list(tmp_path.iterdir()) == [target]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 from vidu_run.errors import StorageTrouble
@@ -75,18 +76,32 @@ def write_durably(target: Path, content: bytes | Iterable[bytes]) -> None:
         raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
 
 
-def write_if_other(target: Path, content: Sequence[bytes]) -> None:
+def write_if_other(target: Path, content: Iterable[bytes]) -> None:
     """Write a file durably unless these very bytes are there. Raises StorageTrouble."""
-    if not _holds(target, content):
-        write_durably(target, content)
-
-
-def _holds(target: Path, content: Sequence[bytes]) -> bool:
+    parts, same, other = iter(content), 0, b""
     try:
         with target.open("rb") as file:
-            return all(file.read(len(part)) == part for part in content) and not file.read(1)
-    except OSError:
-        return False
+            for part in parts:
+                if file.read(len(part)) != part:
+                    other = part
+                    break
+                same += len(part)
+            else:
+                if not file.read(1):
+                    return
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+    write_durably(target, chain(_beginning(target, same), (other,), parts))
+
+
+def _beginning(path: Path, size: int) -> Iterator[bytes]:
+    if size:
+        with path.open("rb") as file:
+            while size and (part := file.read(min(size, 1 << 20))):
+                size -= len(part)
+                yield part
 
 
 @contextmanager

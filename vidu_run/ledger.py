@@ -43,7 +43,7 @@ def write(
             lines[sheet.key] = _written(_line(records[sheet.key], sheet, origin))
     lines |= {key: _written(_line(records[key], None, origin)) for key in delivered}
     if lines:
-        write_if_other(out / NAME, [lines[key] for key in sorted(lines)])
+        write_if_other(out / NAME, (lines[key] for key in sorted(lines)))
 
 
 def _written(line: Mapping[str, Any]) -> bytes:

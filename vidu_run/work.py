@@ -27,7 +27,7 @@ from vidu_run.report.data import counts_of, public_state
 from vidu_run.session import Reach
 from vidu_run.shelf import present
 from vidu_run.stop import Stop, Stopped
-from vidu_run.tally import Part, Tally, by_kind, kind_of
+from vidu_run.tally import Kind, Part, Tally, by_kind, kind_of
 
 if TYPE_CHECKING:
     from vidu_run.api.client import Api
@@ -192,12 +192,14 @@ def _tally(plan: Plan, records: Mapping[Key, Record], journal: SqliteJournal, li
     """The jobs of the plan as they stand, on the monotonic clock."""
     now, clock = time.monotonic(), time.time()
     tally = Tally(now, (limits.slots, limits.off_peak_slots), by_kind(journal.took()))
+    kinds: dict[Kind, Kind] = {}
     for step in plan.steps:
         record = records.get(step.job.key)
         state = public_state(record, run_lives=True) if step.action is Action.SKIP else SHOWN[step.action]
         at = record.accepted_at if record and step.action is Action.WAIT else None
         since = None if at is None else now - max(0.0, clock - at)
-        tally.put(step.job.name, Part(state, kind_of(step.job.request), step.action in BOUGHT, since))
+        kind = kind_of(step.job.request)
+        tally.put(step.job.name, Part(state, kinds.setdefault(kind, kind), step.action in BOUGHT, since))
     return tally
 
 

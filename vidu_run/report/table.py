@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,7 +75,7 @@ def write_table(rows: Iterable[Sequence[Cell]], target: Path) -> None:
 
     Raises StorageTrouble.
     """
-    write_if_other(target, [BOM, *map(_line, rows)])
+    write_if_other(target, chain((BOM,), map(_line, rows)))
 
 
 def _line(row: Sequence[Cell]) -> bytes:
