@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Folder
+from conftest import Folder, environment
 from fault_server import FaultServer, markers
 from strace import RENAMES, SYNCS, WRITES, Call, Traced, needs_strace, run
 
@@ -86,3 +88,16 @@ def test_the_folders_that_hold_the_state_are_on_the_disk_before_anything_is_boug
     for folder in (out.parents[1], out.parent, out):
         syncs = [call for call in traced.of(SYNCS, folder) if call.worked and (call.end or 0) < first]
         assert syncs, f"the entries of {folder} were not synced"
+
+
+def test_a_plan_opens_no_video_that_the_state_knows(seen: tuple[Traced, Path, FaultServer], tmp_path: Path) -> None:
+    _, out, server = seen
+    words = [sys.executable, "-m", "vidu_run", "plan", "jobs.yaml", "--base-url", server.base_url]
+    trace = ["strace", "-f", "-e", "trace=openat", "-o", str(tmp_path / "opened")]
+    done = subprocess.run(
+        [*trace, *words], cwd=out.parents[1], env=environment(), capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "3 jobs: 3 done" in done.stdout
+    opened = (tmp_path / "opened").read_text()
+    assert "state.db" in opened
+    assert ".mp4" not in opened

@@ -208,7 +208,6 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     address = config.base_url(spec.provider, where.base_url, where.environment)
     lines = ledger.of_origin(ledger.read(out), address or EMBEDDED).values()
     records = {record.key: record for record in map(ledger_record, lines)}
-    found = Found(records, present(out, records.values()), sum(line.get("credits") or 0 for line in lines))
     past: dict[Kind, list[float]] = {}
     founded = False
     stars = stars_of(spec)
@@ -219,6 +218,9 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
             found = found_in(spec, journal, out, records)
             past = _past(spec, journal)
             founded = journal.meta("founded") is not None
+    else:
+        spent = sum(line.get("credits") or 0 for line in lines)
+        found = Found(records, present(out, records.values()), spent)
     check_twins(spec)
     made = make_plan(spec.jobs, found, wish.plan)
     table = prices(spec.provider)
