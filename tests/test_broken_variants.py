@@ -316,9 +316,10 @@ def tried(copy: Path, tests: tuple[str, ...], patience: float = 110) -> Verdict:
 
 
 @pytest.mark.timeout(600)
-def test_the_program_as_it_is_passes_all_of_these_tests(tmp_path: Path) -> None:
-    named = dict.fromkeys(test for broken in BROKEN for test in broken.tests)
-    verdict = tried(a_copy(tmp_path), tuple(named), patience=590)
+def test_a_copy_of_the_program_as_it_is_passes_such_tests(tmp_path: Path) -> None:
+    """One of each file: all of them run in this suite anyway."""
+    named = {test.split("::")[0]: test for broken in BROKEN for test in broken.tests}
+    verdict = tried(a_copy(tmp_path), tuple(named.values()), patience=590)
     assert verdict.code == 0, verdict.shown
 
 
