@@ -505,7 +505,7 @@ class Life(RuleBasedStateMachine):
 
 TestLifeOfJobs = pytest.mark.timeout(600)(Life.TestCase)
 TestLifeOfJobs.settings = settings(
-    max_examples=ROUNDS or 60,
+    max_examples=ROUNDS or 40,
     stateful_step_count=30,
     deadline=None,
     derandomize=not ROUNDS,
