@@ -106,10 +106,9 @@ class Batch:
 
     async def _buy(self, job: Job, sent: Job, slot: Slot) -> None:
         record: Record | None = None
-        sheet = self._desk.journal.sheet(job.key)
         with slot:
             if await self._submitted(job, sent, slot):
-                record = self._desk.journal.record(job.key)
+                sheet, record = self._desk.journal.sheet(job.key), self._desk.journal.record(job.key)
                 assert record is not None
                 record = await self._waited(sheet, record, slot)
                 self._learn(job, "task", record.state, record.error)
@@ -163,8 +162,8 @@ class Batch:
         return ended
 
     async def _resume(self, record: Record, slot: Slot) -> None:
-        sheet = self._desk.journal.sheet(record.key)
         with slot:
+            sheet = self._desk.journal.sheet(record.key)
             ended = await self._waited(sheet, record, slot, ask_first=True)
         await self._bring(sheet, ended)
 

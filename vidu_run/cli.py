@@ -286,7 +286,7 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, w
 
                 picks = readable_picks(journal, out, spec, console.problems)
             document = view.status_of(journal, out, lives, picks, verify)
-            rows = view.rows_of(document)
+            rows = [] if as_json else view.rows_of(document)
         else:
             document, rows = view.brief(journal, lives)
     if as_json:

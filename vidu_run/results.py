@@ -115,7 +115,7 @@ def hold(
     spec = journal.meta("spec") or ""
     provider, home = journal.meta("provider") or "", journal.meta("rules") or LOCAL
     rules = choose_provider(home, provider)
-    surveyed = survey(sheets, records, run_lives, lambda sheet: effective(rules, sheet.request))
+    surveyed = survey(sheets, records, run_lives)
     return Held(
         out=out,
         spec=spec,
@@ -248,10 +248,9 @@ def _notes(held: Held) -> list[str]:
 
 def _of_provider(held: Held) -> list[str]:
     """Without what concerns a model, or a family of them, that no job uses."""
-    models = {made.model for made in held.survey.made}
 
     def concerns(note: str) -> bool:
-        return all(any(model.startswith(name) for model in models) for name in MODEL.findall(note))
+        return all(any(model.startswith(name) for model in held.survey.models) for name in MODEL.findall(note))
 
     return [note for note in held.notes if concerns(note)][:PROVIDER_NOTES]
 
@@ -284,7 +283,7 @@ def _other_seeds(held: Held) -> list[str]:
 
 
 Wanted = tuple[str, Callable[[Path, Path], bool], Path]
-"""A small picture's name, what makes it, and out of what."""
+"""The hash that names a small picture, what makes it, and out of what."""
 
 
 def _pictures(held: Held) -> Pictures:
@@ -293,19 +292,20 @@ def _pictures(held: Held) -> Pictures:
 
     folder = held.out / POSTERS
     there = names_in(folder)
-    missing = iter(_missing(held, there))
+    missing = _missing(held, there)
     with ThreadPoolExecutor(2) as pool:
         while some := list(islice(missing, PICTURES_AT_ONCE)):
-            made = pool.map(lambda wanted: wanted[1](wanted[2], folder / wanted[0]), some)
-            there |= {name for (name, _, _), ok in zip(some, made, strict=True) if ok}
+            made = pool.map(lambda wanted: wanted[1](wanted[2], folder / picture_name(wanted[0])), some)
+            there |= {picture_name(digest) for (digest, _, _), ok in zip(some, made, strict=True) if ok}
     return Pictures(POSTERS, there)
 
 
 def _missing(held: Held, there: set[str]) -> Iterator[Wanted]:
     asked = set[str]()
     for wanted in _wanted(held):
-        if wanted[0] not in there and wanted[0] not in asked:
-            asked.add(wanted[0])
+        name = picture_name(wanted[0])
+        if name not in there and name not in asked:
+            asked.add(name)
             yield wanted
 
 
@@ -315,13 +315,13 @@ def _wanted(held: Held) -> Iterator[Wanted]:
     for sheet in held.sheets:
         record = held.records.get(sheet.key)
         if record and record.state is State.DONE and record.file and record.sha256:
-            yield picture_name(record.sha256), make_poster, held.out / record.file
+            yield record.sha256, make_poster, held.out / record.file
         for _, stored in sheet.images:
             if stored:
-                yield picture_name(stored), frame_thumbnail, held.out / "frames" / stored
+                yield stored, frame_thumbnail, held.out / "frames" / stored
     for draft in held.drafts.values():
-        yield picture_name(draft.sha256), make_poster, held.out / draft.file
+        yield draft.sha256, make_poster, held.out / draft.file
 
 
 def _shown_pictures(held: Held, pictures: Pictures) -> Iterator[str]:
-    return (picture for name, _, _ in _wanted(held) if (picture := pictures.of(name.removesuffix(".webp"))))
+    return (picture for digest, _, _ in _wanted(held) if (picture := pictures.of(digest)))

@@ -9,7 +9,7 @@ from vidu_run.errors import AccountTrouble, StorageTrouble, UsageTrouble
 from vidu_run.job import Request
 from vidu_run.plan import Plan
 
-Look = tuple[str | None, str | None]
+Sort = tuple[str | None, str | None]
 """Model and resolution, as a request has them."""
 
 BYTES_PER_SECOND = 2_000_000
@@ -42,7 +42,7 @@ def within_budget(plan: Plan, folder_budget: int | None, run_budget: int | None)
             raise AccountTrouble(_over(plan, left, name))
 
 
-def within_disk(plan: Plan, free: int, seen: Mapping[Look, float]) -> None:
+def within_disk(plan: Plan, free: int, seen: Mapping[Sort, float]) -> None:
     """Raise StorageTrouble rather than pay for what cannot be stored; `free` is in bytes. `seen`: bytes that a second
     of the heaviest clip took of those of this model and resolution that are here already.
     """

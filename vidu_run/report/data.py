@@ -50,14 +50,14 @@ def job_line(sheet: Sheet, record: Record | None, run_lives: bool) -> dict[str, 
 class Survey:
     """What the jobs of the present spec come to, gathered in one look at each. `estimated` credits are by the price
     list, `charged` as the API said, None where it never says. `other_seeds` counts the jobs it made with another seed
-    than the one asked for; `promoted` are those that say which draft they come from, `made` what a request comes to.
+    than the one asked for; `promoted` are those that say which draft they come from.
     """
 
     counts: Mapping[str, int]
     estimated: int
     charged: int | None
     axes: tuple[str, ...]
-    made: frozenset[Effective]
+    models: frozenset[str]
     promoted: tuple[Sheet, ...]
     other_seeds: int
 
@@ -66,48 +66,31 @@ class Survey:
         return {"estimated": self.estimated, "charged": self.charged}
 
 
-def survey(
-    sheets: Iterable[Sheet],
-    records: Mapping[Key, Record],
-    run_lives: bool,
-    made: Callable[[Sheet], Effective],
-) -> Survey:
-    states, estimated, charged, axes = Counter[str](), 0, list[int](), dict[str, None]()
-    kinds, promoted, other_seeds = set[Effective](), list[Sheet](), 0
+def survey(sheets: Iterable[Sheet], records: Mapping[Key, Record], run_lives: bool) -> Survey:
+    states, estimated, charged, axes = list[str](), 0, list[int](), dict[str, None]()
+    models, promoted, other_seeds = set[str](), list[Sheet](), 0
     for sheet in sheets:
         record, asked = records.get(sheet.key), sheet.request.get("seed")
-        states[public_state(record, run_lives).value] += 1
+        states.append(public_state(record, run_lives).value)
         estimated += sheet.credits or 0
         if record and record.charged is not None:
             charged.append(record.charged)
         axes |= dict.fromkeys(sheet.axes)
-        kinds.add(made(sheet))
+        models.add(sheet.request["model"])
         if sheet.draft is not None:
             promoted.append(sheet)
         other_seeds += bool(asked and record and record.seed and record.seed != asked)
-    counts = {state.value: states[state.value] for state in State if states[state.value]}
     total = sum(charged) if charged else None
-    return Survey(counts, estimated, total, (*axes,), frozenset(kinds), (*promoted,), other_seeds)
+    return Survey(counts_of(states), estimated, total, (*axes,), frozenset(models), (*promoted,), other_seeds)
 
 
 def status(
     spec: str, provider: str, sheets: Sequence[Sheet], records: Mapping[Key, Record], run_lives: bool
 ) -> dict[str, Any]:
-    """The object of `status --json`. Credits: `estimated` is what the present spec's jobs would cost by the price
-    list, `charged` what the API said it took; null where it never says.
-    """
+    """The object of `status --json`."""
+    found = survey(sheets, records, run_lives)
     jobs = [job_line(sheet, records.get(sheet.key), run_lives) for sheet in sheets]
-    charges = [record.charged for sheet in sheets if (record := records.get(sheet.key)) and record.charged is not None]
-    return {
-        "spec": spec,
-        "provider": provider,
-        "counts": counts_of(job["state"] for job in jobs),
-        "credits": {
-            "estimated": sum(sheet.credits or 0 for sheet in sheets),
-            "charged": sum(charges) if charges else None,
-        },
-        "jobs": jobs,
-    }
+    return {"spec": spec, "provider": provider, "counts": found.counts, "credits": found.credits, "jobs": jobs}
 
 
 def counts_of(states: Iterable[str]) -> dict[str, int]:
