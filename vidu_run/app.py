@@ -134,7 +134,7 @@ def film(path: Path, where: Where, settings: Mapping[str, Any]) -> list[tuple[Ed
         wanted = _edits(known(spec, journal.records, stars_of(spec)), journal, out)
     found = [(edit, None if edit.missing else make(edit, out, spec.path.name, spec.provider.name)) for edit in wanted]
     if any(made and made.anew for _, made in found):
-        with view.read(out) as journal, journal.steady():
+        with view.read(out) as journal:
             picks = results.picks_beside(journal, out, spec.path)
             results.write_page(results.hold(journal, out, picks, run_lives(out)))
     return found

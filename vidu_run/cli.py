@@ -347,7 +347,7 @@ def report(
         raise UsageTrouble("--columns goes with --sheets")
     out = _folder(spec, state, options)
     console = Console()
-    with view.read(out) as journal, journal.steady():
+    with view.read(out) as journal:
         picks = results.picks_beside(journal, out, spec)
         held = results.hold(journal, out, picks, run_lives(out))
         page = results.write_page(held)

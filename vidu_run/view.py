@@ -27,7 +27,7 @@ Row = tuple[str, str, str]
 
 @contextmanager
 def read(out: Path) -> Iterator[ReadJournal]:
-    """The state of a folder, to look at; raises UsageTrouble where there is none."""
+    """The state of a folder at one moment, to look at; raises UsageTrouble where there is none."""
     if not (out / state_file.NAME).exists():
         rehearsal = out.with_name(f"{out.name}.local")
         there = (rehearsal / state_file.NAME).exists()
@@ -35,7 +35,8 @@ def read(out: Path) -> Iterator[ReadJournal]:
         raise UsageTrouble(f"{out}: nothing has been run here yet{hint}")
     journal = ReadJournal(out)
     try:
-        yield journal
+        with journal.steady():
+            yield journal
     finally:
         journal.close()
 
