@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
-from vidu_run.errors import UsageTrouble
+from vidu_run.errors import StorageTrouble, UsageTrouble
 from vidu_run.files import write_if_other
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
@@ -588,4 +588,18 @@ def test_a_file_in_parts_is_written_where_it_is_another(tmp_path: Path, there: b
     write_if_other(target, (part for part in (b"ab", b"", b"cd")))
     assert target.read_bytes() == b"abcd"
     assert (target.stat().st_mtime == 1) == (there == b"abcd")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_cannot_be_told_to_its_end_is_not_written_and_leaves_nothing(tmp_path: Path) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"ab"
+        raise StorageTrouble("the state cannot be read any more")
+
+    target = tmp_path / "list"
+    target.write_bytes(b"as it was")
+
+    with pytest.raises(StorageTrouble):
+        write_if_other(target, parts())
+    assert target.read_bytes() == b"as it was"
     assert list(tmp_path.iterdir()) == [target]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +32,7 @@ from vidu_run.footing import (
     remembered,
     stars_of,
 )
-from vidu_run.job import Job
+from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
@@ -43,7 +43,7 @@ from vidu_run.price import Prices
 from vidu_run.providers.catalogue import LOCAL
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.quiet import Asked, inputs, remember
-from vidu_run.record import ledger_record
+from vidu_run.record import Record, ledger_record
 from vidu_run.recover import ListingFailed
 from vidu_run.reply import Balance
 from vidu_run.session import EMBEDDED, Reach
@@ -166,9 +166,9 @@ async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -
         with view.read(out) as state:
             service, setting = remembered(state, out, where)
         console.greet(service.greeting, service.provider.rehearses)
-        lines = ledger.of_origin(ledger.read(out), service.origin)
         journal = SqliteJournal(out)
         try:
+            lines = ledger.of_origin(ledger.read(out, journal.delivered_keys()), service.origin)
             await journal.begin({})
             await journal.adopt_ledger(lines)
             await finish_moves(journal, out)
@@ -206,28 +206,34 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     spec = load(path, where.provider, wish.settings, wish.assume_credits)
     out = where.folder(spec)
     address = config.base_url(spec.provider, where.base_url, where.environment)
-    lines = ledger.of_origin(ledger.read(out), address or EMBEDDED).values()
-    records = {record.key: record for record in map(ledger_record, lines)}
+    identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
     past: dict[Kind, list[float]] = {}
     founded = False
     stars = stars_of(spec)
-    spec = known(spec, records.values, stars)
     if (out / state_file.NAME).exists():
         with view.read(out) as journal:
-            spec = known(spec, lambda: [*records.values(), *journal.records()], stars)
-            found = found_in(spec, journal, out, records)
+            listed = _listed(out, identity.origin, journal.known())
+            spec = known(spec, lambda: [*listed.values(), *journal.records()], stars)
+            found = found_in(spec, journal, out, listed)
             past = _past(spec, journal)
             founded = journal.meta("founded") is not None
     else:
-        spent = sum(line.get("credits") or 0 for line in lines)
-        found = Found(records, present(out, records.values()), spent)
+        listed = _listed(out, identity.origin)
+        spec = known(spec, listed.values, stars)
+        spent = sum(record.estimated or 0 for record in listed.values())
+        found = Found(listed, present(out, listed.values()), spent)
     check_twins(spec)
     made = make_plan(spec.jobs, found, wish.plan)
     table = prices(spec.provider)
     ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)
-    identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
     renamed = [] if founded else _renamed(spec, out, identity)
     return Planned(made, spec, ahead, table, [*renamed, *_nobody(spec, wish.plan)], _changed(made, out))
+
+
+def _listed(out: Path, origin: str, but: Container[Key] = ()) -> dict[Key, Record]:
+    """What the ledger says of jobs but these."""
+    lines = ledger.of_origin(ledger.read(out, but), origin).values()
+    return {record.key: record for record in map(ledger_record, lines)}
 
 
 def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:

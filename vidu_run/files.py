@@ -72,8 +72,9 @@ def write_durably(target: Path, content: bytes | Iterable[bytes]) -> None:
         aside.replace(target)
         sync(target.parent)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def write_if_other(target: Path, content: Iterable[bytes]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +20,7 @@ HEX = frozenset("0123456789abcdef")
 def write(
     out: Path,
     origin: str,
-    sheets: Iterable[Sheet],
+    sheets: Callable[[Sequence[Key]], Iterator[Sheet]],
     records: Mapping[Key, Record],
     adopted: Mapping[Key, Mapping[str, Any]],
 ) -> None:
@@ -28,22 +28,33 @@ def write(
 
     `seed` is the one that was used, as far as anybody said; `credits` the charge, or the estimate where none was told.
     A line is never dropped: another copy of this folder may have written it, and it is all that says what was bought.
-    `adopted` are the lines that the journal took over earlier.
+    `sheets` gives those of these keys that there are, in their order; `adopted` are the lines that the journal took
+    over earlier.
     """
-    lines = {key: _written(line) for key, line in adopted.items()}
-    lines |= {line["key"]: _written(line) for line in _lines(out)}
+    delivered = {key for key, record in records.items() if record.sha256 is not None and not record.elsewhere}
+    lines = {key: _written(line) for key, line in adopted.items() if key not in delivered}
+    lines |= {line["key"]: _written(line) for line in _lines(out) if line["key"] not in delivered}
     for key, record in records.items():
         if record.elsewhere:
             # Its file may have been renamed with its job since.
             lines[key] = _written({**json.loads(lines[key]), "file": record.file})
-    delivered = {key for key, record in records.items() if record.sha256 is not None and not record.elsewhere}
-    for sheet in sheets:
-        if sheet.key in delivered:
-            delivered.remove(sheet.key)
-            lines[sheet.key] = _written(_line(records[sheet.key], sheet, origin))
-    lines |= {key: _written(_line(records[key], None, origin)) for key in delivered}
-    if lines:
-        write_if_other(out / NAME, (lines[key] for key in sorted(lines)))
+    if keys := sorted(lines.keys() | delivered):
+        wanted = sorted(delivered)
+        own = _of_delivered(wanted, sheets(wanted), records, origin)
+        write_if_other(out / NAME, (lines.get(key) or next(own) for key in keys))
+
+
+def _of_delivered(
+    keys: Sequence[Key], sheets: Iterator[Sheet], records: Mapping[Key, Record], origin: str
+) -> Iterator[bytes]:
+    """A line for each of these keys; a sheet may be missing."""
+    sheet = next(sheets, None)
+    for key in keys:
+        if sheet is None or sheet.key != key:
+            yield _written(_line(records[key], None, origin))
+        else:
+            yield _written(_line(records[key], sheet, origin))
+            sheet = next(sheets, None)
 
 
 def _written(line: Mapping[str, Any]) -> bytes:
@@ -75,9 +86,11 @@ def _asked_seed(sheet: Sheet | None) -> int | None:
     return sheet.request.get("seed") if sheet else None
 
 
-def read(out: Path) -> dict[str, dict[str, Any]]:
-    """Lines by key. Raises StorageTrouble for a line that is not one of ours: guessing could buy a video again."""
-    return {line["key"]: line for line in _lines(out)}
+def read(out: Path, known: Container[str] = ()) -> dict[str, dict[str, Any]]:
+    """Lines by key, without those of keys that are known. Raises StorageTrouble for a line that is not one of ours:
+    guessing could buy a video again.
+    """
+    return {line["key"]: line for line in _lines(out) if line["key"] not in known}
 
 
 def _lines(out: Path) -> Iterator[dict[str, Any]]:

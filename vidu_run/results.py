@@ -158,8 +158,7 @@ async def write_all(journal: SqliteJournal, records: Mapping[Key, Record], out: 
     shown = _shown(journal, out, picks)
     if shown == journal.meta(SHOWN) and all((out / name).exists() for name in (PAGE, POSTERS, table.NAME, ledger.NAME)):
         return out / PAGE
-    sheets = journal.each_sheet([key for key, record in records.items() if record.sha256 is not None])
-    ledger.write(out, journal.meta("origin") or "", sheets, records, journal.ledger())
+    ledger.write(out, journal.meta("origin") or "", journal.each_sheet, records, journal.ledger())
     held = hold(journal, out, picks, run_lives=False, records=records)
     page = write_page(held)
     if write_table(held, say) and not held.drafts:

@@ -31,9 +31,9 @@ async def open_state(
     """The journal of this folder, ready for a run. Needs the lock. Raises Trouble before anything is sent."""
     if not (out / state_file.NAME).exists():
         state_file.create(out)
-    lines = ledger.read(out)
     journal = SqliteJournal(out)
     try:
+        lines = ledger.read(out, journal.delivered_keys())
         _check_identity(journal, out, identity, how)
         if journal.meta("founded") is None and not how.fresh:
             _check_siblings(sibling(out, identity, jobs, siblings), spec)
@@ -49,8 +49,7 @@ async def open_state(
             }
         )
         ours = lines if how.moved_to else ledger.of_origin(lines, identity.origin)
-        own = journal.delivered_keys() if ours else ()
-        await journal.adopt_ledger({key: line for key, line in ours.items() if key not in own})
+        await journal.adopt_ledger(ours)
         await finish_moves(journal, out)
     except BaseException:
         journal.close()
