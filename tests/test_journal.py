@@ -18,7 +18,7 @@ from vidu_run.errors import Place, StorageTrouble
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import IN_FLIGHT
-from vidu_run.journal.port import AlreadyLive, Busy, Delivered, Fenced, Limits
+from vidu_run.journal.port import AlreadyLive, Attempt, Busy, Delivered, Fenced, Limits
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.key import new_marker
 from vidu_run.outcome import Accepted, InDoubt, NotSent, Rejected
@@ -234,6 +234,21 @@ def test_many_intents_at_once_share_commits_and_all_are_there(tmp_path: Path) ->
         return sum(1 for _ in journal.records())
 
     assert with_journal(tmp_path, work) == 300
+
+
+def test_one_that_fails_among_many_at_once_undoes_itself_alone(tmp_path: Path) -> None:
+    limits = Limits(500, 1, 1, 1)
+
+    async def work(journal: SqliteJournal) -> list[BaseException | None]:
+        jobs = [a_job(number) for number in (*range(20), 7, *range(20, 40))]
+        found = await asyncio.gather(
+            *(journal.intent(job, marker(job, nonce), limits) for nonce, job in enumerate(jobs)), return_exceptions=True
+        )
+        assert len(journal.known()) == 40
+        assert {one.id for one in found if isinstance(one, Attempt)} == {record.attempt for record in journal.records()}
+        return [one for one in found if isinstance(one, BaseException)]
+
+    assert [type(error) for error in with_journal(tmp_path, work)] == [AlreadyLive]
 
 
 def test_an_intent_survives_a_kill_right_after_it_returned(tmp_path: Path) -> None:

@@ -48,6 +48,21 @@ EARLIER_SHEETS = """
 """
 """A state of an earlier format is read as it is: only a run brings it up to date."""
 
+SHOWN_ON_THE_PAGE = (
+    "INSERT ON attempts",
+    "UPDATE ON attempts",
+    "INSERT ON ledger",
+    "UPDATE ON ledger",
+    "INSERT ON jobs",
+    "DELETE ON jobs",
+    "UPDATE OF name, position, axes, form, seed, credits, draft ON jobs",
+)
+UNSHOW = "".join(
+    f"CREATE TEMP TRIGGER unshow_{number} AFTER {change} BEGIN DELETE FROM meta WHERE name = 'shown'; END;"
+    for number, change in enumerate(SHOWN_ON_THE_PAGE)
+)
+"""Whatever changes what the page shows takes the fact away, in its own commit, that the page shows it."""
+
 HEADER_SIZE = 100
 
 
@@ -115,6 +130,7 @@ def connect(path: Path) -> sqlite3.Connection:
     mode = db.execute("PRAGMA journal_mode=WAL").fetchone()
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA fullfsync=1")
+    db.executescript(UNSHOW)
     if mode != ("wal",) or db.execute("PRAGMA synchronous").fetchone() != (2,):
         raise StorageTrouble(f"{path}: this SQLite does not sync its commits; nothing can be bought safely here.")
     return db

@@ -35,13 +35,13 @@ PLANT = f"""
 """
 FORMS = "INSERT INTO forms (id, request, images) VALUES (?, ?, ?)"
 UNUSED_FORMS = "DELETE FROM forms WHERE id NOT IN (SELECT form FROM jobs)"
-POSITION, FORM = (PLANTED.split(", ").index(name) for name in ("position", "form"))
+FORM = PLANTED.split(", ").index("form")
 
 Stored = list[tuple[str, str | None]]
 """Frames as the spec has them, and their names in the store, None for a link."""
 
 SHOWN = "shown"
-"""The fact that says which page shows the jobs as they are; every change of one takes it away."""
+"""The fact that says which page shows the jobs as they are; every change of one takes it away (`file.UNSHOW`)."""
 
 RUN = "run"
 """The fact that says what the latest run is to do, after its epoch."""
@@ -65,6 +65,12 @@ RECORD = ", ".join(NAMED.get(field.name, field.name) for field in fields(Record)
 
 STATES = {state.value: state for state in State}
 """A look into it takes a tenth of what an enumeration's own does; a word that is no state raises KeyError."""
+
+BEFORE = {
+    state: ", ".join(f"'{before}'" for before, after in ARROWS.items() if state is before or state in after)
+    for state in ARROWS
+}
+"""From where each state can be come to, and that it can be stayed in, as SQL has it."""
 
 PACING = ("model", "resolution", "duration", "off_peak")
 """What of a request says how long its clip takes."""
@@ -167,8 +173,8 @@ class ReadJournal:
     def records(self, keys: Iterable[Key] | None = None) -> Iterator[Record]:
         """The latest attempt of each key that counts; for a key without one, what the ledger says."""
         wanted = None if keys is None else frozenset(keys)
-        ledger = self._all("SELECT * FROM ledger")
-        attempts = self._all(f"SELECT {RECORD} FROM attempts WHERE state != 'not_sent' ORDER BY id")
+        ledger = self._each("SELECT * FROM ledger")
+        attempts = self._each(f"SELECT {RECORD} FROM attempts WHERE state != 'not_sent' ORDER BY id")
         with self._sound():
             found: dict[str, Record] = {row["key"]: ledger_record(json.loads(row["line"])) for row in ledger}
             for record in map(_record, attempts):
@@ -201,9 +207,10 @@ class ReadJournal:
         row = self._one(
             f"SELECT {RECORD} FROM attempts WHERE key = ? AND state != 'not_sent' ORDER BY id DESC LIMIT 1", key
         )
-        line = self._one("SELECT * FROM ledger WHERE key = ?", key)
         with self._sound():
-            if line is not None and (row is None or row["state"] in ENDED):
+            if row is not None and row["state"] not in ENDED:
+                return _record(row)
+            if line := self._one("SELECT * FROM ledger WHERE key = ?", key):
                 return ledger_record(json.loads(line["line"]))
             return None if row is None else _record(row)
 
@@ -308,6 +315,13 @@ class ReadJournal:
     def _all(self, query: str, *values: Any) -> list[sqlite3.Row]:
         return self._fetched(self._reader.cursor(), query, values)
 
+    def _each(self, query: str, *values: Any) -> Iterator[sqlite3.Row]:
+        """As `_all`, read as they are gone through: a row takes as much as what is made of it."""
+        try:
+            yield from self._reader.execute(query, values)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from None
+
     def _tuples(self, query: str) -> list[Any]:
         """Of many rows: a tuple takes half the time of a row that knows its columns."""
         cursor = self._reader.cursor()
@@ -318,7 +332,10 @@ class ReadJournal:
         try:
             return cursor.execute(query, values).fetchall()
         except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise StorageTrouble(f"{self.path}: cannot be read ({error}). It was left as it is.") from None
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> StorageTrouble:
+        return StorageTrouble(f"{self.path}: cannot be read ({error}). It was left as it is.")
 
     @contextmanager
     def _sound(self) -> Iterator[None]:
@@ -366,25 +383,13 @@ class SqliteJournal(ReadJournal):
             row = db.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
             epoch = int(row[0]) + 1 if row else 1
             _remember(db, {**facts, "epoch": str(epoch)})
-            left = db.execute(
+            db.execute(
                 "UPDATE attempts SET state = 'in_doubt', error = coalesce(error, ?) WHERE state = 'intent'",
                 (INTERRUPTED,),
             )
-            if left.rowcount:
-                _unshow(db)
             return epoch
 
         self.epoch = await self._writer.do(operation)
-
-    async def _change(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """Do what changes a job, and forget in the same commit that the page shows it."""
-
-        def changing(db: sqlite3.Connection) -> T:
-            result = operation(db)
-            _unshow(db)
-            return result
-
-        return await self._writer.do(changing)
 
     async def remember(self, facts: Mapping[str, str]) -> None:
         await self._writer.do(lambda db: _remember(db, facts))
@@ -396,33 +401,41 @@ class SqliteJournal(ReadJournal):
 
     async def plant(self, jobs: Sequence[Job]) -> None:
         """Make these the jobs of the present spec; what is the same as it was is not written again."""
-        before = {row["key"]: tuple(row) for row in self._all(f"SELECT {PLANTED} FROM jobs")}
-        held = {key: row for key, row in before.items() if row[POSITION] is not None}
         known = {row["id"]: (row["request"], row["images"]) for row in self._all("SELECT * FROM forms")}
         forms = {form: number for number, form in known.items()}
         first = max(known, default=0) + 1
         rows = []
-        for position, job in enumerate(jobs):
-            request, seed = _without_seed(job)
-            images = _stored(job.images)
-            if job.continued and job.key in before:
-                images = _with_taken(images, known[before[job.key][FORM]][1])
-            form = forms.setdefault((request, encoded(images)), first)
-            first += form == first
-            row = _job_row(position, job, form, seed)
-            if held.pop(job.key, None) != row:
-                rows.append(row)
-        if not rows and not held:
+        for start in range(0, len(jobs), AT_ONCE):
+            before = self._planted(jobs[start : start + AT_ONCE])
+            for position, job in enumerate(jobs[start : start + AT_ONCE], start):
+                request, seed = _without_seed(job)
+                images = _stored(job.images)
+                if job.continued and job.key in before:
+                    images = _with_taken(images, known[before[job.key][FORM]][1])
+                form = forms.setdefault((request, encoded(images)), first)
+                first += form == first
+                row = _job_row(position, job, form, seed)
+                if before.get(job.key) != row:
+                    rows.append(row)
+        keys = {job.key for job in jobs}
+        gone = [row for row in self._each("SELECT key FROM jobs WHERE position IS NOT NULL") if row[0] not in keys]
+        if not rows and not gone:
             return
         new = [(number, *form) for form, number in forms.items() if number not in known]
 
         def operation(db: sqlite3.Connection) -> None:
-            db.executemany("UPDATE jobs SET position = NULL WHERE key = ?", [(key,) for key in held])
+            db.executemany("UPDATE jobs SET position = NULL WHERE key = ?", [tuple(row) for row in gone])
             db.executemany(FORMS, new)
             db.executemany(PLANT, rows)
             db.execute(UNUSED_FORMS)
 
-        await self._change(operation)
+        await self._writer.do(operation)
+
+    def _planted(self, jobs: Sequence[Job]) -> dict[str, tuple[Any, ...]]:
+        """What stands of these jobs, also from an earlier spec, by their keys."""
+        keys = [job.key for job in jobs]
+        rows = self._all(f"SELECT {PLANTED} FROM jobs WHERE key IN ({', '.join('?' * len(keys))})", *keys)
+        return {row["key"]: tuple(row) for row in rows}
 
     async def continues(self, before: Key, job: Job, frames: Sequence[Image]) -> None:
         """A job of the present spec that continues others has its own key, and its frames are in the store; `before`
@@ -436,7 +449,7 @@ class SqliteJournal(ReadJournal):
             form = db.execute(FORMS, (None, request, encoded(_stored(frames)))).lastrowid
             db.execute(PLANT, _job_row(position, job, form or 0, seed))
 
-        await self._change(operation)
+        await self._writer.do(operation)
 
     async def searched(self, keys: Iterable[Key], at: float) -> None:
         """The API's list was read to its end for tasks of these jobs, at Unix second `at`."""
@@ -444,7 +457,7 @@ class SqliteJournal(ReadJournal):
         await self._writer.do(lambda db: db.executemany("UPDATE jobs SET searched_at = ? WHERE key = ?", rows) and None)
 
     async def intent(self, job: Job, marker: str, limits: Limits) -> Attempt:
-        return await self._change(lambda db: intend(db, job, marker, limits, self.epoch, self._clock()))
+        return await self._writer.do(lambda db: intend(db, job, marker, limits, self.epoch, self._clock()))
 
     async def settle(self, attempt: Attempt, outcome: Outcome) -> State:
         def operation(db: sqlite3.Connection) -> State:
@@ -458,7 +471,7 @@ class SqliteJournal(ReadJournal):
                 _move(db, attempt.id, state, {"error": "the reply names a task of another attempt"})
             return state
 
-        return await self._change(operation)
+        return await self._writer.do(operation)
 
     async def note(self, record: Record, state: State, look: Look | None, error: str | None = None) -> Record:
         """The record as it then is."""
@@ -466,16 +479,16 @@ class SqliteJournal(ReadJournal):
         if state in (State.READY, State.FAILED) and record.finished_at is None:
             facts["finished_at"] = self._clock()
         facts["error"] = error
-        await self._change(lambda db: _move(db, record.attempt, state, facts))
+        await self._writer.do(lambda db: _move(db, record.attempt, state, facts))
         return replace(record, state=state, **facts)
 
     async def delivered(self, record: Record, file: Delivered) -> None:
         facts = {"file": file.file, "sha256": file.sha256, "size": file.size, "error": None}
-        await self._change(lambda db: _move(db, record.attempt, State.DONE, facts))
+        await self._writer.do(lambda db: _move(db, record.attempt, State.DONE, facts))
 
     async def decide(self, record: Record, state: State, facts: Mapping[str, Any]) -> None:
         """The user's word on an attempt."""
-        await self._change(lambda db: _move(db, record.attempt, state, dict(facts)))
+        await self._writer.do(lambda db: _move(db, record.attempt, state, dict(facts)))
 
     async def adopt(self, job: Sheet | Job, marker: str, look: Look, posted_at: float) -> bool:
         """A task at the API that carries one of our markers becomes the attempt of its job; False where the job has
@@ -499,14 +512,14 @@ class SqliteJournal(ReadJournal):
                 return False
             return True
 
-        return await self._change(operation)
+        return await self._writer.do(operation)
 
     async def adopt_ledger(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
         held = self.listed() if lines else ()
         rows = [(key, json.dumps(line, ensure_ascii=False)) for key, line in lines.items() if key not in held]
         if not rows:
             return
-        await self._change(lambda db: db.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", rows) and None)
+        await self._writer.do(lambda db: db.executemany("INSERT OR IGNORE INTO ledger VALUES (?, ?)", rows) and None)
 
     async def plan_moves(self, moves: Sequence[Move]) -> None:
         """Write down all moves together; none is begun before this returns."""
@@ -528,7 +541,7 @@ class SqliteJournal(ReadJournal):
             db.execute("DELETE FROM moves")
             _remember(db, {MOVED_ASIDE: ""})
 
-        await self._change(operation)
+        await self._writer.do(operation)
 
     def _check_integrity(self) -> None:
         """Before anything is bought: the whole check, since a key that lost a bit would be a job never heard of."""
@@ -543,17 +556,15 @@ def _remember(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
     db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(facts.items()))
 
 
-def _unshow(db: sqlite3.Connection) -> None:
-    db.execute("DELETE FROM meta WHERE name = ?", (SHOWN,))
-
-
 def _move(db: sqlite3.Connection, attempt: int, state: State, facts: Mapping[str, Any]) -> None:
-    row = db.execute("SELECT state FROM attempts WHERE id = ?", (attempt,)).fetchone()
-    present = State(row[0])
-    if state is not present and state not in ARROWS[present]:
-        raise ValueError(f"attempt {attempt}: no arrow from {present} to {state}")
     columns = "".join(f", {name} = :{name}" for name in facts if name != "url")
-    db.execute(f"UPDATE attempts SET state = :state{columns} WHERE id = :id", {**facts, "state": state, "id": attempt})
+    moved = db.execute(
+        f"UPDATE attempts SET state = :state{columns} WHERE id = :id AND state IN ({BEFORE[state]})",
+        {**facts, "state": state, "id": attempt},
+    )
+    if moved.rowcount != 1:
+        (present,) = db.execute("SELECT state FROM attempts WHERE id = ?", (attempt,)).fetchone()
+        raise ValueError(f"attempt {attempt}: no arrow from {present} to {state}")
     _link(db, attempt, facts.get("url"))
     if state is State.DONE:
         db.execute("DELETE FROM links WHERE attempt = ?", (attempt,))

@@ -1,4 +1,4 @@
-"""One thread that writes to one SQLite file: waiting operations share a commit, each in a savepoint of its own.
+"""One thread that writes to one SQLite file: waiting operations share a commit, and one that fails undoes itself alone.
 
 The first commit that fails poisons the writer: what was promised durable is not, so nothing may follow.
 """
@@ -71,7 +71,10 @@ class Writer:
         return self._poison is not None
 
     async def do(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `operation` in the writer's thread; returns after its commit. Cancelling the wait undoes nothing."""
+        """Run `operation` in the writer's thread; returns after its commit. Cancelling the wait undoes nothing.
+
+        It may be run twice, the first time undone, because another one failed.
+        """
         if self._poison is not None:
             raise StorageTrouble(str(self._poison))
         waiting = _Waiting(operation)
@@ -115,14 +118,33 @@ class Writer:
             return
         try:
             db.execute("BEGIN IMMEDIATE")
-            for waiting in batch:
-                self._savepoint(db, waiting)
+            if not self._together(db, batch):
+                db.execute("ROLLBACK")
+                db.execute("BEGIN IMMEDIATE")
+                for waiting in batch:
+                    self._savepoint(db, waiting)
             db.execute("COMMIT")
             self._committed = time.monotonic()
         except sqlite3.Error as error:
             self._fail(batch, error)
             return
         _answer(batch)
+
+    @staticmethod
+    def _together(db: sqlite3.Connection, batch: list[_Waiting]) -> bool:
+        """Whether all of them succeeded: nearly always, and each statement is another turn for the lock that Python's
+        threads share, which a savepoint for each would take twice more.
+        """
+        try:
+            for waiting in batch:
+                waiting.result = waiting.operation(db)
+        except sqlite3.IntegrityError:
+            return False
+        except sqlite3.DatabaseError:
+            raise
+        except Exception:
+            return False
+        return True
 
     @staticmethod
     def _savepoint(db: sqlite3.Connection, waiting: _Waiting) -> None:
