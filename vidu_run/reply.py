@@ -97,13 +97,23 @@ _ALIVE = frozenset({Phase.QUEUED, Phase.RUNNING, Phase.SUCCEEDED})
 _FINE = frozenset({"0", "200", "success", "succeed", "succeeded", "ok"})
 
 
-def _paths(words: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(word.split(".")) for word in words.split())
+@dataclass(frozen=True, slots=True)
+class _Paths:
+    """Where a fact may stand, the best place first, and the names with which these ways begin."""
+
+    ways: tuple[tuple[str, ...], ...]
+    heads: frozenset[str]
+
+
+def _paths(words: str) -> _Paths:
+    ways = tuple(tuple(word.split(".")) for word in words.split())
+    return _Paths(ways, frozenset(way[0] for way in ways))
 
 
 _WRAPS = ("data", "AigcVideoTask", "task", "output")
 _STATE = _paths("state status task_status Status")
 _OWN_ID = _paths("task_id TaskId")
+_A_TASK = _paths("state status task_status Status task_id TaskId")
 _ID = _paths("task_id id TaskId")
 _MARKED_URL = _paths("creations.0.watermarked_url")
 _URL = _paths(
@@ -160,7 +170,7 @@ def read_task(document: object, *, task_id: str | None = None, watermark: bool =
     rows = _rows(document)
     if rows is None:
         return _look(document, watermark)
-    named = [row for row in rows if task_id and task_id in {usable_task_id(_at(row, path)) for path in _ID}]
+    named = [row for row in rows if task_id and task_id in {usable_task_id(_at(row, path)) for path in _ID.ways}]
     chosen = named or (rows if len(rows) == 1 else [])
     return _look(chosen[0], watermark) if chosen else Look()
 
@@ -276,7 +286,7 @@ def _names_a_task(document: object) -> bool:
 
 
 def _is_task(part: object) -> bool:
-    return _first((part,), _STATE + _OWN_ID, lambda value: value) is not None
+    return _first((part,), _A_TASK, lambda value: value) is not None
 
 
 def _rows(document: object) -> list[object] | None:
@@ -304,15 +314,13 @@ def _at(node: object, path: tuple[str, ...]) -> object:
     return node
 
 
-def _first(
-    layers: Iterable[object], paths: tuple[tuple[str, ...], ...], accept: Callable[[object], T | None]
-) -> T | None:
+def _first(layers: Iterable[object], paths: _Paths, accept: Callable[[object], T | None]) -> T | None:
     for layer in layers:
-        for path in paths:
-            # Most fields of most replies are not there.
-            if isinstance(layer, dict) and path[0] not in layer and path[0] != "0":
-                continue
-            if (value := _at(layer, path)) is not None and (read := accept(value)) is not None:
+        # Most fields of most replies are not there.
+        if not isinstance(layer, dict) or paths.heads.isdisjoint(layer):
+            continue
+        for path in paths.ways:
+            if path[0] in layer and (value := _at(layer, path)) is not None and (read := accept(value)) is not None:
                 return read
     return None
 
@@ -324,6 +332,8 @@ def _text(value: object) -> str | None:
 def _line(value: object, limit: int) -> str | None:
     if not isinstance(value, str):
         return None
+    if len(value) <= limit and value.isalnum():
+        return value
     words = ("".join(filter(str.isprintable, word)) for word in value[: limit * 8].split())
     return " ".join(filter(None, words))[:limit].rstrip() or None
 
@@ -391,6 +401,8 @@ def _progress(value: object) -> float | None:
 
 
 def _too_deep(text: str) -> bool:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return False
     nest = _NO_BRACKET.sub("", text).replace("{", "[").replace("}", "]")
     for _ in range(MAX_DEPTH):
         nest = nest.replace("[]", "")
