@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 ROWS = 100
+CREDITS = 40
 
 
 @dataclass
@@ -69,7 +70,15 @@ class Service:
             heapq.heappop(self.running)
         heapq.heappush(self.running, task.ends)
         self.peak = max(self.peak, len(self.running))
-        return {"task_id": task.id, "status": "processing"} if gateway else {"task_id": task.id, "state": "created"}
+        return (
+            {"task_id": task.id, "status": "processing"}
+            if gateway
+            else {
+                "task_id": task.id,
+                "state": "created",
+                "credits": CREDITS,
+            }
+        )
 
     def _shown(self, task: Task, gateway: bool) -> dict[str, object]:
         ended = time.time() >= task.ends
@@ -86,6 +95,7 @@ class Service:
         return {
             "id": task.id,
             "state": "success" if ended else "processing",
+            "credits": CREDITS,
             "creations": made,
             "payload": task.payload,
         }

@@ -67,6 +67,10 @@ class FaultServer:
     ids_faults: list[str] = field(default_factory=list)
     """What the next list by task ids meets: a status, or "empty"."""
     ignores_ids: bool = False
+    tells_charge: bool = True
+    """Whether the official reply to a submit names its credits."""
+    row_facts: dict[str, Any] = field(default_factory=dict)
+    """What a row of a list by task ids says of a finished task beside its link; empty: not even that."""
     spelling: str = "paper"
     cancellable: list[str] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
@@ -225,7 +229,8 @@ class FaultServer:
     def _reply(self, fault: str, path: str, posted: Posted, target: str) -> tuple[int, str, bytes]:
         if fault == "ok":
             official = path == OFFICIAL_SUBMIT
-            word = {"state": "created", "credits": 7, "seed": 42} if official else {"status": "processing"}
+            told = {"credits": 7} if self.tells_charge else {}
+            word = {"state": "created", "seed": 42, **told} if official else {"status": "processing"}
             return 200, "", json.dumps({"task_id": posted.task_id, "created_at": int(posted.at), **word}).encode()
         if fault in ("500-accepted", "500-refused"):
             return 500, "", envelope(500, "InternalServiceFailure", "try again")
@@ -312,12 +317,14 @@ class FaultServer:
             await respond(writer, int(fault), envelope(int(fault), "Error", "asked for by the test"))
             return
         shown = [p for p in self.accepted if self.ignores_ids or p.task_id in wanted]
-        rows = [
-            {"id": p.task_id, "state": "success" if time.time() - p.at >= self.task_seconds else "processing"}
-            for p in shown
-            if fault == "ok"
-        ]
+        rows = [self._row(p) for p in shown if fault == "ok"]
         await respond(writer, 200, json.dumps({"next_page_token": "", "tasks": rows}).encode())
+
+    def _row(self, posted: Posted) -> dict[str, Any]:
+        if time.time() - posted.at < self.task_seconds:
+            return {"id": posted.task_id, "state": "processing"}
+        links = [{"id": "c", "url": f"{self.base_url}/files/{posted.task_id}.mp4"}] if self.row_facts else []
+        return {"id": posted.task_id, "state": "success", "creations": links, **self.row_facts}
 
     async def _download(self, headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
         self.download_headers.append(headers)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from conftest import Folder
 from fault_server import FaultServer
 from hypothesis import given
@@ -105,6 +107,33 @@ def test_where_the_provider_lists_many_tasks_are_asked_about_in_one_request(
     assert max(len(ids) for ids in asked) > 10
     queries = [line for line in server.requests if line.endswith("/creations")]
     assert len(queries) < 40, "each is asked about by itself once, when it has ended"
+
+
+@pytest.mark.parametrize(
+    ("submit_tells_charge", "row", "asked", "charged"),
+    [(False, {"credits": 9}, 0, 36), (True, {"key_id": "k"}, 0, 28), (False, {"key_id": "k"}, 4, 28)],
+)
+def test_a_row_with_a_link_is_as_good_as_the_task_itself_where_the_charge_is_known(
+    folder: Folder, server: FaultServer, submit_tells_charge: bool, row: dict[str, Any], asked: int, charged: int
+) -> None:
+    folder.sweep(4, extra="concurrency: 4\n")
+    server.task_seconds, server.tells_charge, server.row_facts = 0.5, submit_tells_charge, row
+
+    done = folder.buy(server, "--provider", "vidu", "--json")
+
+    assert done.code == 0, done.err
+    assert len([line for line in server.requests if line.endswith("/creations")]) == asked
+    assert done.document["credits"]["charged"] == charged
+
+
+def test_the_video_with_a_watermark_is_asked_for_by_itself(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2, extra="concurrency: 2\n", watermark=True)
+    server.row_facts = {"credits": 9}
+
+    done = folder.buy(server, "--provider", "vidu")
+
+    assert done.code == 0, done.err
+    assert len([line for line in server.requests if line.endswith("/creations")]) == 2
 
 
 def test_a_list_that_shows_others_than_were_asked_for_is_left_and_each_task_asked_about(

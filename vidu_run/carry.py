@@ -36,7 +36,8 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
         pause = min(pause, max(desk.timing.poll_min, deadline - time.time()))
         patience = deadline
         try:
-            look = await desk.polls.look(record.task_id or "", _wants_watermark(sheet), pause)
+            priced = record.charged is not None
+            look = await desk.polls.look(record.task_id or "", _wants_watermark(sheet), priced, pause)
             troubles, desk.gate.shut = 0, False
             age = time.time() - accepted
             seen = await _seen(sheet, record, look, desk)

@@ -33,7 +33,17 @@ class _Due:
     number: int
     task_id: str = field(compare=False)
     watermark: bool = field(compare=False)
+    priced: bool = field(compare=False)
     answer: asyncio.Future[Look] = field(compare=False)
+
+    def answered_by(self, row: Look) -> bool:
+        """Whether a row of the list says what the task itself would: that it runs, or where its video is and what it
+        took. The documents name a row's links, and not all that it has.
+        """
+        if row.phase in RUNNING:
+            return True
+        whole = row.phase is Phase.SUCCEEDED and row.url is not None and (self.priced or row.credits is not None)
+        return whole and not self.watermark
 
 
 class Polls:
@@ -56,12 +66,15 @@ class Polls:
         self._asking: set[asyncio.Task[None]] = set()
         self._working: asyncio.Task[None] | None = None
 
-    async def look(self, task_id: str, watermark: bool, pause: float) -> Look:
-        """One look at a task, `pause` seconds from now or a little later. Raises Stopped, or ApiTrouble of any kind."""
+    async def look(self, task_id: str, watermark: bool, priced: bool, pause: float) -> Look:
+        """One look at a task, `pause` seconds from now or a little later; `priced`: its charge is known.
+
+        Raises Stopped, or ApiTrouble of any kind.
+        """
         if self._stop.waiting or (self._working is not None and self._working.done()):
             raise Stopped
         loop = asyncio.get_running_loop()
-        due = _Due(loop.time() + pause, next(self._numbers), task_id, watermark, loop.create_future())
+        due = _Due(loop.time() + pause, next(self._numbers), task_id, watermark, priced, loop.create_future())
         heappush(self._due, due)
         if self._working is None:
             self._working = loop.create_task(self._work())
@@ -143,7 +156,7 @@ class Polls:
         _tell(due, await self._api.look(due.task_id, due.watermark))
 
     async def _ask_all(self, asked: list[_Due]) -> None:
-        """By the list, which is believed about tasks that run; of one that has ended the task itself tells."""
+        """By the list; where a row says too little, the task itself is asked."""
         wanted = {due.task_id for due in asked}
         try:
             rows = {row.task_id: row for row in await self._api.listed(sorted(wanted))}
@@ -157,7 +170,7 @@ class Polls:
             self._leave_lists("it shows others than were asked for")
         for due in asked:
             row = rows.get(due.task_id)
-            if row is not None and row.phase in RUNNING:
+            if row is not None and due.answered_by(row):
                 _tell(due, row)
             else:
                 self._begin([due], self._ask(due))
