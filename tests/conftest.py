@@ -18,6 +18,9 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+# Every test starts the command anew, compiled once, as it is installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 KEY = "sk-secret-of-the-tests"
 IMAGES = ["frames/a.png", "frames/b.png"]
 
