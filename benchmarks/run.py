@@ -1,4 +1,5 @@
-"""What a job of a run costs, against the least that any program would do for it (`bare.py`), in the same run.
+"""What a job of a run costs, against the least that any program would do for it (`bare.py`), and against the least that
+is durable (`least.py`), in the same run.
 
 Starts a service on loopback whose tasks take a given time, lets both buy the same number of clips from it, and prints
 CPU per job, wall over ideal (jobs x task time / concurrency), requests per job, and how long after its end a task was
@@ -31,11 +32,15 @@ WITHOUT_POSTERS = "import sys; sys.modules['av'] = None; from vidu_run.cli impor
 
 @dataclass(frozen=True)
 class Way:
+    """`script` is a program beside this one that is measured instead of vidu-run."""
+
     name: str
     provider: str = ""
+    script: str = ""
     polls: float | None = None
     posters: bool = False
     ignores_ids: bool = False
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,11 +105,11 @@ def write_spec(folder: Path, way: Way, jobs: int) -> Path:
 def cost_of(way: Way, folder: Path, wish: argparse.Namespace) -> Cost:
     words = ["--median", str(wish.task), "--spread", str(wish.spread)]
     with service(wish.video, *words, *(["--ignores-ids"] if way.ignores_ids else [])) as url:
-        if not way.provider:
-            (folder / "bare").mkdir(parents=True)
-            numbers = ["--jobs", str(wish.jobs), "--concurrency", str(wish.concurrency)]
+        if way.script:
+            (folder / "out").mkdir(parents=True)
+            numbers = ["--jobs", str(wish.jobs), "--concurrency", str(wish.concurrency), *way.words]
             Image.new("RGB", (64, 36), (40, 90, 160)).save(folder / "a.png")
-            return measured([sys.executable, str(HERE / "bare.py"), url, "a.png", "bare", *numbers], folder, url)
+            return measured([sys.executable, str(HERE / way.script), url, "a.png", "out", *numbers], folder, url)
         spec = write_spec(folder, way, wish.jobs)
         program = ["-m", "vidu_run"] if way.posters else ["-c", WITHOUT_POSTERS]
         run = ["run", spec.name, "--yes", "--concurrency", str(wish.concurrency), "--base-url", url]
@@ -120,11 +125,12 @@ def main() -> None:
     parser.add_argument("--only", help="ways whose name has this in it, beside the bare one")
     wish = parser.parse_args()
     ways = [
-        Way("bare, every 0.25 s"),
-        Way("one task a query", "octopusx", 0.1),
-        Way("a list of tasks", "vidu", 0.1),
-        Way("a list that is not by ids", "vidu", 0.1, ignores_ids=True),
-        Way("with posters", "vidu", 0.1, posters=True),
+        Way("bare, every 0.25 s", script="bare.py"),
+        Way("the least durable, lists", script="least.py", words=("--usual", str(wish.task))),
+        Way("one task a query", "octopusx", polls=0.1),
+        Way("a list of tasks", "vidu", polls=0.1),
+        Way("a list that is not by ids", "vidu", polls=0.1, ignores_ids=True),
+        Way("with posters", "vidu", polls=0.1, posters=True),
     ]
     print(f"{wish.jobs} jobs, {wish.concurrency} at once, tasks of {wish.task:g} s, spread {wish.spread:g}")
     print("way                        CPU ms/job  of bare  wall/ideal  of bare  requests/job  seen after s    p95   MB")
