@@ -14,7 +14,7 @@ demo: .venv/local
 	@echo "then   $(BIN)/vidu-run plan $(DEMO) --provider octopusx   (what it would cost)"
 
 test: .venv/test lint
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 # Long: kills the command 500 times under faulty submits and audits what is left. KILLS=50 for a short one.
 KILLS := 500
