@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vidu_run.job import Continued, Frame, Image, Key, Request
+from vidu_run.job import Continued, Frame, Image, Key, Request, key_in
 
 MARKER = re.compile(r"(?P<marker>vr1\.[0-9a-f]{24}\.[0-9a-f]{16})(\||$)")
 
@@ -34,7 +34,7 @@ def key_of(provider: str, request: Request, images: Sequence[Image]) -> Key:
 def key_from(provider: str, fragments: Iterable[str]) -> Key:
     """The key from the fragments of the fields that decide the pixels, in the order of the fields' names."""
     text = f'{{"provider":{json.dumps(provider)},"request":{{{",".join(fragments)}}}}}'
-    return Key(hashlib.sha256(text.encode()).hexdigest())
+    return key_in(hashlib.sha256(text.encode()).hexdigest())
 
 
 def fragment(name: str, value: Any) -> str:

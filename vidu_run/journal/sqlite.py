@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.job import Frame, Image, Job, Key
+from vidu_run.job import Frame, Image, Job, Key, key_in
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import intend
 from vidu_run.journal.port import Asked, Attempt, Delivered, Going, Limits, Move, Progressed, Sheet, Standing
@@ -130,8 +130,9 @@ class ReadJournal:
 
     def names(self) -> dict[Key, str]:
         """What the jobs of the present spec are called."""
-        rows = self._all("SELECT key, name FROM jobs WHERE position IS NOT NULL ORDER BY position")
-        return {Key(row["key"]): row["name"] for row in rows}
+        rows = self._each("SELECT key, name FROM jobs WHERE position IS NOT NULL ORDER BY position")
+        with self._sound():
+            return {key_in(row["key"]): row["name"] for row in rows}
 
     def _sheets(self, which: str, *values: Any) -> list[Sheet]:
         rows = self._all(f"SELECT * FROM sheets {which}", *values)
@@ -140,7 +141,7 @@ class ReadJournal:
 
     def bought_before(self, keys: Container[Key]) -> list[Sheet]:
         """The sheets of jobs that an attempt was made of, and that have none of these keys; the latest last."""
-        rows = self._all(
+        rows = self._each(
             "SELECT key, max(id) AS latest FROM attempts WHERE state != 'not_sent' GROUP BY key ORDER BY latest"
         )
         return [sheet for row in rows if row[0] not in keys for sheet in self._sheets("WHERE key = ?", row[0])]
@@ -184,7 +185,7 @@ class ReadJournal:
 
     def known(self) -> set[Key]:
         """Jobs that have a record."""
-        rows = self._all("SELECT key FROM attempts WHERE state != 'not_sent' UNION SELECT key FROM ledger")
+        rows = self._each("SELECT key FROM attempts WHERE state != 'not_sent' UNION SELECT key FROM ledger")
         return {Key(row["key"]) for row in rows}
 
     def doubtful(self) -> list[tuple[Sheet, Record]]:
@@ -278,7 +279,7 @@ class ReadJournal:
 
     def delivered_keys(self) -> set[Key]:
         """Jobs, of any spec, that were delivered into this folder."""
-        return {Key(row[0]) for row in self._all("SELECT key FROM attempts WHERE state = 'done'")}
+        return {Key(row[0]) for row in self._each("SELECT key FROM attempts WHERE state = 'done'")}
 
     def all_delivered(self) -> bool:
         """Whether every job of the present spec was delivered into this folder, and nothing is on its way."""
@@ -635,4 +636,4 @@ def _sheet(row: sqlite3.Row) -> Sheet:
 
 def _record(row: sqlite3.Row) -> Record:
     key, attempt, state, marker, posted_at, off_peak, *rest = row
-    return Record(key, attempt, STATES[state], marker, posted_at, bool(off_peak), *rest)
+    return Record(key_in(key), attempt, STATES[state], marker, posted_at, bool(off_peak), *rest)
