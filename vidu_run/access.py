@@ -34,7 +34,10 @@ class Access:
 
 
 def on_loopback(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
+    return is_loopback(urlsplit(base_url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from vidu_run.access import is_public, may_be_public, on_loopback
+from vidu_run.access import is_loopback, is_public, may_be_public
 from vidu_run.api.client import NO_LIMITS, in_words
 from vidu_run.api.trouble import DownloadFailed
 from vidu_run.files import sync
@@ -109,11 +110,16 @@ class Downloads:
         raise DownloadFailed("the link redirects too often")
 
     def _check(self, url: URL) -> None:
-        if url.scheme == "https" and may_be_public(url.host or ""):
-            return
-        if self._loopback and url.scheme in ("http", "https") and on_loopback(str(url)):
-            return
-        raise DownloadFailed(f"the link leads to {url.scheme}://{url.host}, which is not a public https host")
+        if not _may_be_fetched(url.scheme, url.host or "", self._loopback):
+            raise DownloadFailed(f"the link leads to {url.scheme}://{url.host}, which is not a public https host")
+
+
+@lru_cache
+def _may_be_fetched(scheme: str, host: str, loopback: bool) -> bool:
+    """The links of a run lead to the same few hosts."""
+    if scheme == "https" and may_be_public(host):
+        return True
+    return loopback and scheme in ("http", "https") and is_loopback(host)
 
 
 async def _save(response: aiohttp.ClientResponse, part: Path, deadline: asyncio.Timeout, patience: float) -> Fetched:
