@@ -178,12 +178,15 @@ WITH_REQUESTS = """
     ALTER TABLE attempts ADD COLUMN url TEXT;
     UPDATE attempts SET url = (SELECT url FROM links WHERE attempt = id);
     DROP TABLE links;
+    ALTER TABLE attempts DROP COLUMN resumed;
     PRAGMA user_version = 3;
 """
 EARLIER = {
-    1: "ALTER TABLE jobs DROP COLUMN draft; ALTER TABLE jobs DROP COLUMN searched_at; PRAGMA user_version = 1;",
-    2: "ALTER TABLE jobs DROP COLUMN draft; PRAGMA user_version = 2;",
-    3: "",
+    1: WITH_REQUESTS
+    + "ALTER TABLE jobs DROP COLUMN draft; ALTER TABLE jobs DROP COLUMN searched_at; PRAGMA user_version = 1;",
+    2: WITH_REQUESTS + "ALTER TABLE jobs DROP COLUMN draft; PRAGMA user_version = 2;",
+    3: WITH_REQUESTS,
+    4: "ALTER TABLE attempts DROP COLUMN resumed; PRAGMA user_version = 4;",
 }
 
 
@@ -195,13 +198,13 @@ def test_a_state_of_an_earlier_format_is_read_and_brought_up_to_date(
     buy(folder, server, "--limit", "1")
     state = folder.path / "out/jobs@vidu/state.db"
     db = sqlite3.connect(state)
-    db.executescript(WITH_REQUESTS + EARLIER[version])
+    db.executescript(EARLIER[version])
     db.close()
     assert folder("status", "jobs.yaml", "--provider", "vidu", "--json").counts() == {"done": 1, "planned": 1}
     assert buy(folder, server).counts() == {"done": 2}
     assert len(server.accepted) == 2
     db = sqlite3.connect(state)
-    assert db.execute("PRAGMA user_version").fetchone() == (4,)
+    assert db.execute("PRAGMA user_version").fetchone() == (5,)
     assert db.execute("SELECT count(*), count(DISTINCT form) FROM jobs").fetchone() == (2, 1)
     assert db.execute("SELECT count(*) FROM jobs WHERE draft IS NULL").fetchone() == (2,)
     db.close()

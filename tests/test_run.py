@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import shutil
+import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -272,6 +275,20 @@ def test_no_wait_leaves_the_tasks_for_fetch_which_needs_neither_spec_nor_frames(
     assert fetched.code == 0, fetched.err
     assert fetched.counts() == {"done": 2}
     assert len(server.accepted) == 2
+
+
+def test_how_long_a_clip_took_is_told_only_where_its_end_was_watched(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.task_seconds = 0.5
+    assert folder.buy(server, "--only", "*-1", "--no-wait").code == 3
+    time.sleep(1.5)
+
+    assert folder.buy(server).code == 0
+    rows = [*csv.DictReader(io.StringIO((folder.path / "out/jobs/results.csv").read_text("utf-8-sig")))]
+    taken = {row["name"]: row["seconds_taken"] for row in rows}
+    assert taken["job-1"] == "", "it had ended before anybody looked again"
+    assert 0.4 < float(taken["job-2"]) < 1.5
+    assert all(row["finished_at"] for row in rows)
 
 
 def test_a_failed_task_is_told_and_bought_again_only_on_request(folder: Folder, server: FaultServer) -> None:

@@ -40,7 +40,7 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
             look = await desk.polls.look(record.task_id or "", _wants_watermark(sheet), priced, pause)
             troubles, desk.gate.shut = 0, False
             age = time.time() - accepted
-            seen = await _seen(sheet, record, look, desk)
+            seen = await _seen(sheet, record, look, desk, ask_first)
             if seen is not record:
                 if seen.state is State.READY and not ask_first:
                     usual.ended(ran, age)
@@ -69,15 +69,15 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
             return await desk.journal.note(record, State.SUBMITTED, None, why)
 
 
-async def _seen(sheet: Sheet, record: Record, look: Look, desk: Desk) -> Record:
+async def _seen(sheet: Sheet, record: Record, look: Look, desk: Desk, resumed: bool) -> Record:
     """What a look tells, written down; the very record while the task runs."""
     if look.phase in ENDED_BADLY:
         why = look.error or f"{look.word} at the API, without a reason"
-        failed = await desk.journal.note(record, State.FAILED, look, why)
+        failed = await desk.journal.note(record, State.FAILED, look, why, resumed)
         desk.tell(sheet.name, State.FAILED, why)
         return failed
     if look.phase is Phase.SUCCEEDED and look.url:
-        ready = await desk.journal.note(record, State.READY, look)
+        ready = await desk.journal.note(record, State.READY, look, resumed=resumed)
         desk.tell(sheet.name, State.READY, "")
         return ready
     if look.phase is Phase.UNKNOWN:

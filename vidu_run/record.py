@@ -57,6 +57,7 @@ class Record:
 
     Times are Unix seconds. `file` is relative to the output folder; `elsewhere` marks a job that the ledger says was
     delivered into another copy of this folder. `charged` is in credits, as the API said; `estimated` as we reckoned.
+    `resumed`: the task had ended before a run looked again, and `finished_at` is that look.
     """
 
     key: Key
@@ -76,6 +77,7 @@ class Record:
     file: str | None = None
     sha256: str | None = None
     size: int | None = None
+    resumed: int | None = None
     elsewhere: bool = False
 
 

@@ -277,5 +277,5 @@ def _to_send(sight: Sight) -> int:
 def _made(tally: Tally, attempt: Progressed, kind: Kind) -> None:
     assert attempt.finished_at is not None
     tally.came(attempt.finished_at)
-    if attempt.accepted_at is not None:
+    if attempt.accepted_at is not None and not attempt.resumed:
         tally.took(kind, attempt.finished_at - attempt.accepted_at)

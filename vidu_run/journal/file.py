@@ -11,7 +11,7 @@ from vidu_run.files import make_folder, sync
 
 NAME = "state.db"
 APPLICATION = 1448236593
-VERSION = 4
+VERSION = 5
 STEPS = {
     1: "ALTER TABLE jobs ADD COLUMN searched_at REAL",
     2: "ALTER TABLE jobs ADD COLUMN draft TEXT",
@@ -31,6 +31,7 @@ STEPS = {
         INSERT INTO links SELECT id, url FROM attempts WHERE url IS NOT NULL AND state = 'ready';
         UPDATE attempts SET url = NULL
     """,
+    4: "ALTER TABLE attempts ADD COLUMN resumed INTEGER",
 }
 """What brings a state of an earlier format to the next one."""
 
@@ -46,6 +47,7 @@ EARLIER_SHEETS = """
     FROM jobs;
     CREATE TEMP TABLE links (attempt INTEGER PRIMARY KEY, url TEXT)
 """
+EARLIER_ATTEMPTS = "CREATE TEMP VIEW attempts AS SELECT *, NULL AS resumed FROM main.attempts"
 """A state of an earlier format is read as it is: only a run brings it up to date."""
 
 SHOWN_ON_THE_PAGE = (
@@ -143,7 +145,9 @@ def reader(path: Path) -> sqlite3.Connection:
         (version,) = db.execute("PRAGMA user_version").fetchone()
         db.execute("PRAGMA temp_store = MEMORY")
         earlier = EARLIER_SHEETS.format(draft="NULL AS draft" if version < 3 else "draft")
-        db.executescript(SHEETS if version == VERSION else earlier)
+        db.executescript(SHEETS if version > 3 else earlier)
+        if version < VERSION:
+            db.executescript(EARLIER_ATTEMPTS)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StorageTrouble(f"{path}: cannot be read ({error})") from None
     db.row_factory = sqlite3.Row

@@ -109,6 +109,7 @@ class Progressed:
     finished_at: float | None
     error: str | None
     file: str | None
+    resumed: int | None
 
     @property
     def changed_at(self) -> float:

@@ -1,5 +1,5 @@
 PRAGMA application_id = 1448236593; -- "VRU1"
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
@@ -22,6 +22,7 @@ CREATE TABLE jobs (
   draft TEXT
 ) WITHOUT ROWID;
 
+-- `resumed`: 1 where the task had ended before this run looked again, so that nobody knows how long it took.
 CREATE TABLE attempts (
   id INTEGER PRIMARY KEY,
   key TEXT NOT NULL,
@@ -39,7 +40,8 @@ CREATE TABLE attempts (
   error TEXT,
   file TEXT,
   sha256 TEXT,
-  size INTEGER
+  size INTEGER,
+  resumed INTEGER
 );
 
 -- A double submission is a constraint violation, whatever the code above it does.

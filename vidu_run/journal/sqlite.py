@@ -147,10 +147,11 @@ class ReadJournal:
         return [sheet for row in rows if row[0] not in keys for sheet in self._sheets("WHERE key = ?", row[0])]
 
     def took(self) -> list[tuple[dict[str, Any], float]]:
-        """The requests of the latest clips, and the seconds each took from its acceptance to its end."""
+        """The requests of the latest clips whose end was seen as it came, and the seconds from acceptance to end."""
         rows = self._all(
             "SELECT request, finished_at - accepted_at AS seconds FROM attempts JOIN sheets USING (key)"
-            f" WHERE finished_at > accepted_at AND off_peak = 0 ORDER BY attempts.id DESC LIMIT {MOST_PAST}"
+            " WHERE finished_at > accepted_at AND resumed IS NULL AND off_peak = 0"
+            f" ORDER BY attempts.id DESC LIMIT {MOST_PAST}"
         )
         return [(json.loads(row["request"]), row["seconds"]) for row in rows]
 
@@ -271,7 +272,7 @@ class ReadJournal:
     def progress(self) -> list[Progressed]:
         """The attempts that count, the oldest first."""
         rows = self._all(
-            "SELECT key, state, posted_at, accepted_at, finished_at, error, file FROM attempts"
+            "SELECT key, state, posted_at, accepted_at, finished_at, error, file, resumed FROM attempts"
             " WHERE state != 'not_sent' ORDER BY id"
         )
         with self._sound():
@@ -474,11 +475,13 @@ class SqliteJournal(ReadJournal):
 
         return await self._writer.do(operation)
 
-    async def note(self, record: Record, state: State, look: Look | None, error: str | None = None) -> Record:
-        """The record as it then is."""
+    async def note(
+        self, record: Record, state: State, look: Look | None, error: str | None = None, resumed: bool = False
+    ) -> Record:
+        """The record as it then is. `resumed`: nobody watched the task when it ended."""
         facts = _seen(look) if look else {}
         if state in (State.READY, State.FAILED) and record.finished_at is None:
-            facts["finished_at"] = self._clock()
+            facts |= {"finished_at": self._clock(), "resumed": 1 if resumed else None}
         facts["error"] = error
         await self._writer.do(lambda db: _move(db, record.attempt, state, facts))
         return replace(record, state=state, **facts)

@@ -248,7 +248,7 @@ def _hint(text: str | None, name: str) -> str | None:
 
 def took(record: Record | None) -> float | None:
     """Seconds from acceptance to the end, where both are known."""
-    if record is None or record.accepted_at is None or record.finished_at is None:
+    if record is None or record.accepted_at is None or record.finished_at is None or record.resumed:
         return None
     return round(record.finished_at - record.accepted_at, 1)
 
