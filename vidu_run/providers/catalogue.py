@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from vidu_run.providers.rules import Document, Limits, Model, Provider, Routes
 _PACKAGE = Path(__file__).parents[1]
 _DATA = Path(__file__).parent / "data"
 _PRICE_LIST = "-list"
+_LAST_DOLLAR = re.compile(r"(?<!\\)\$\Z")
 
 LOCAL = "local"
 LOCAL_RULES = "octopusx"
@@ -63,10 +66,22 @@ def read_schema(name: str) -> dict[str, Any]:
 
 def validator(schema: Mapping[str, Any]) -> Any:
     """A validator that fetches nothing, whatever a schema refers to."""
-    from jsonschema import Draft202012Validator
     from referencing import Registry
 
-    return Draft202012Validator(schema, registry=Registry())
+    return _dialect()(schema, registry=Registry())
+
+
+@cache
+def _dialect() -> Any:
+    """JSON Schema, whose `$` is the end of a text: Python's stands before a line end too."""
+    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema.validators import extend
+
+    def pattern(_: Any, wanted: str, value: Any, __: Any) -> Iterator[ValidationError]:
+        if isinstance(value, str) and not re.search(_LAST_DOLLAR.sub(r"\\Z", wanted), value):
+            yield ValidationError(f"{value!r} does not match {wanted!r}")
+
+    return extend(Draft202012Validator, {"pattern": pattern})  # type: ignore[no-untyped-call]
 
 
 def schema_file(name: str) -> Path:
