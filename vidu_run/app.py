@@ -38,7 +38,7 @@ from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.names import selected
 from vidu_run.outlook import Kind, Outlook, kind_of, outlook
-from vidu_run.plan import Action, Found, Plan, Wish, make_plan
+from vidu_run.plan import Action, Aim, Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
 from vidu_run.providers.catalogue import LOCAL
 from vidu_run.providers.pricing import effective, prices
@@ -46,7 +46,7 @@ from vidu_run.quiet import Asked, inputs, remember
 from vidu_run.record import Record, ledger_record
 from vidu_run.recover import ListingFailed
 from vidu_run.reply import Balance
-from vidu_run.session import EMBEDDED, Reach
+from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.shelf import present
 from vidu_run.siblings import Identity, sibling
 from vidu_run.spec.check import MOST_ALIKE, fold
@@ -88,38 +88,53 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
         stars = stars_of(spec)
         journal = await opened(spec, service, out, wish.opening, stars)
         try:
-            setting = _setting(spec, where, out, wish)
-            stop = Stop()
-            async with Reach(service, out, spec.timing) as reach:
-                with signals(stop, console.say):
-                    spec = await recovered(spec, stars, setting, reach, journal, stop, console)
-                check_twins(spec)
-                plan = make_plan(spec.jobs, found_in(spec, journal, out, {}), wish.plan)
-                _check_extra(plan)
-                console.problems(
-                    [*_nobody(spec, wish.plan), *_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)]
-                )
-                go = _confirmed(plan, spec, journal, out, wish, console)
-                await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
-                with signals(stop, console.say):
-                    incomplete = ["nothing was sent"]
-                    if go:
-                        incomplete = await act(plan, setting, reach, journal, stop, console, spec.jobs)
-                    incomplete += await _late(setting, reach, journal, stop, console)
-            if spec.continues:
-                spec = known(spec, journal.records, stars)
-                plan = plan.now(make_plan(spec.jobs, found_in(spec, journal, out, {}), Wish()))
-                try:
-                    await plant(spec, journal, out)
-                except StorageTrouble as trouble:
-                    stop.submits(Exit.STORAGE, str(trouble))
-            await _join(spec, journal, out, console)
-            end = await ended(plan, setting, journal, stop, incomplete, console, wish.wants_status)
+            setting, stop = _setting(spec, where, out, wish), Stop()
+            aims, incomplete = await _carried_out(spec, stars, service, setting, wish, journal, stop, console)
+            # The jobs go before the records come: of a hundred thousand either takes 80 MB.
+            del spec
+            end = await ended(aims, setting, journal, stop, incomplete, console, wish.wants_status)
             if end.code == Exit.DONE:
                 await remember(journal, out, asked, made_of)
             return end
         finally:
             journal.close()
+
+
+async def _carried_out(
+    spec: Spec,
+    stars: Mapping[Key, int],
+    service: Service,
+    setting: Setting,
+    wish: RunWish,
+    journal: SqliteJournal,
+    stop: Stop,
+    console: Console,
+) -> tuple[list[Aim], list[str]]:
+    """Recover, plan, confirm, act, join films: what the jobs were to come to, and what this run gave up on."""
+    out = setting.out
+    async with Reach(service, out, spec.timing) as reach:
+        with signals(stop, console.say):
+            spec = await recovered(spec, stars, setting, reach, journal, stop, console)
+        check_twins(spec)
+        plan = make_plan(spec.jobs, found_in(spec, journal, out, {}), wish.plan)
+        _check_extra(plan)
+        console.problems([*_nobody(spec, wish.plan), *_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)])
+        go = _confirmed(plan, spec, journal, out, wish, console)
+        await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
+        with signals(stop, console.say):
+            incomplete = ["nothing was sent"]
+            if go:
+                incomplete = await act(plan, setting, reach, journal, stop, console, spec.jobs)
+            incomplete += await _late(setting, reach, journal, stop, console)
+    if spec.continues:
+        spec = known(spec, journal.records, stars)
+        plan = plan.now(make_plan(spec.jobs, found_in(spec, journal, out, {}), Wish()))
+        try:
+            await plant(spec, journal, out)
+        except StorageTrouble as trouble:
+            stop.submits(Exit.STORAGE, str(trouble))
+    await _join(spec, journal, out, console)
+    return plan.aims, incomplete
 
 
 def film(path: Path, where: Where, settings: Mapping[str, Any]) -> list[tuple[Edit, Made | None]]:
@@ -180,7 +195,7 @@ async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -
                     plan = _without_submits(journal, out)
                     await journal.announce(0, setting.limits)
                     incomplete = await act(plan, setting, reach, journal, stop, console)
-            return await ended(plan, setting, journal, stop, incomplete, console, wants_status)
+            return await ended(plan.aims, setting, journal, stop, incomplete, console, wants_status)
         finally:
             journal.close()
 

@@ -32,6 +32,17 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Aim:
+    """A step without its job, which is as large as all that is told of it afterwards; `picks`: what nobody chose."""
+
+    name: str
+    key: Key
+    action: Action
+    lost: bool
+    picks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One job, what is to be done with it, and why. `credits` is what the step adds; None where no price is known.
     `after` names the job whose clip it waits for; `lost`: that clip will never be, as things are.
@@ -50,6 +61,11 @@ class Step:
         if self.action is Action.PICK:
             return Action.ASK.value
         return f"after {self.after}" if self.after is not None else self.action.value
+
+    @property
+    def aim(self) -> Aim:
+        picks = tuple(image.of for image in self.job.continued if image.job is None)
+        return Aim(self.job.name, self.job.key, self.action, self.lost, picks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +96,10 @@ class Plan:
     steps: tuple[Step, ...]
     committed: int = 0
     """Credits this output folder has already committed."""
+
+    @property
+    def aims(self) -> list[Aim]:
+        return [step.aim for step in self.steps]
 
     def of(self, *actions: Action) -> list[Step]:
         return [step for step in self.steps if step.action in actions]

@@ -12,7 +12,7 @@ from typing import Any
 from vidu_run.compare import Change, Comparison
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
-from vidu_run.plan import Action, Plan, Step
+from vidu_run.plan import Action, Aim, Plan, Step
 from vidu_run.price import Prices
 from vidu_run.providers.rules import Provider
 from vidu_run.record import Record
@@ -151,9 +151,9 @@ def _credits(credits: int | None) -> str:
     return "?" if credits is None else f"{credits:,}"
 
 
-def picks_wanted(steps: Sequence[Step]) -> list[str]:
+def picks_wanted(aims: Sequence[Aim]) -> list[str]:
     """What the user has to choose before the jobs that continue it can be made."""
-    wanted = dict.fromkeys(image.of for step in steps for image in step.job.continued if image.job is None)
+    wanted = dict.fromkeys(of for aim in aims if aim.action is Action.PICK for of in aim.picks)
     return [f"waits for your pick of {of}: give stars on the page, export the picks, run again" for of in wanted]
 
 

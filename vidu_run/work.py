@@ -20,7 +20,7 @@ from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.picks import Picks
-from vidu_run.plan import Action, Plan, Step
+from vidu_run.plan import Action, Aim, Plan
 from vidu_run.record import Record, State
 from vidu_run.recover import Sought, reconcile
 from vidu_run.report.data import counts_of, public_state
@@ -241,7 +241,7 @@ def _warn_of_links(fetch: Sequence[Record], lifetime: int | None, console: Conso
 
 
 async def ended(
-    plan: Plan,
+    aims: Sequence[Aim],
     setting: Setting,
     journal: SqliteJournal,
     stop: Stop,
@@ -254,11 +254,11 @@ async def ended(
     here = present(setting.out, records.values())
     whole = [*stop.reasons, *((int(Exit.INCOMPLETE), text) for text in incomplete)]
     single = []
-    for step in plan.steps:
-        record = records.get(step.job.key)
-        if (code := job_code(step, record, here)) is not Exit.DONE:
-            single.append((int(code), f"{step.job.name}: {public_state(record, run_lives=False)}"))
-    whole += [(int(Exit.NEEDS_WORD), text) for text in show.picks_wanted(plan.of(Action.PICK))]
+    for aim in aims:
+        record = records.get(aim.key)
+        if (code := job_code(aim, record, here)) is not Exit.DONE:
+            single.append((int(code), f"{aim.name}: {public_state(record, run_lives=False)}"))
+    whole += [(int(Exit.NEEDS_WORD), text) for text in show.picks_wanted(aims)]
     picks = _picks(journal, setting, console)
     page = await results.write_all(journal, records, setting.out, picks, console.say)
     names = journal.names()
@@ -286,18 +286,18 @@ def _picks(journal: SqliteJournal, setting: Setting, console: Console) -> Picks:
     return results.readable_picks(journal, setting.out, spec, console.problems)
 
 
-def job_code(step: Step, record: Record | None, here: frozenset[Key]) -> Exit:
+def job_code(aim: Aim, record: Record | None, here: frozenset[Key]) -> Exit:
     """What one selected job asks the run to end with."""
     state = public_state(record, run_lives=False)
     if state in (State.FAILED, State.REJECTED, State.ABANDONED):
         return Exit.SOME_FAILED
     if state is State.IN_DOUBT:
         return Exit.NEEDS_WORD
-    if record is not None and state is State.DONE and (step.job.key in here or record.elsewhere):
+    if record is not None and state is State.DONE and (aim.key in here or record.elsewhere):
         return Exit.DONE
-    if step.action is Action.PICK:
+    if aim.action is Action.PICK:
         return Exit.NEEDS_WORD
-    if step.lost:
+    if aim.lost:
         return Exit.SOME_FAILED
     return Exit.INCOMPLETE
 
