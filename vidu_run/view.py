@@ -61,10 +61,7 @@ def has_films(journal: ReadJournal) -> bool:
 def brief(journal: ReadJournal, run_lives: bool) -> tuple[dict[str, Any], list[Row]]:
     """Of the object of `status --json` what a person is shown: the requests and axes of many jobs take a while."""
     shown = {state: public(state, run_lives).value for state in State}
-    rows = [
-        (shown[state], name, error or file or task_id or "")
-        for name, state, error, file, task_id in journal.standings()
-    ]
+    rows = [(shown[state], name, text) for name, state, text in journal.standings()]
     spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
     return {"spec": spec, "provider": provider, "counts": counts_of(state for state, _, _ in rows)}, rows
 

@@ -84,8 +84,8 @@ class Asked:
     request: dict[str, Any]
 
 
-Standing = tuple[str, State, str | None, str | None, str | None]
-"""Where a job of the present spec stands: its name, its state, the error, the video, the task."""
+Standing = tuple[str, State, str]
+"""Where a job of the present spec stands: its name, its state, and its error, else its video, else its task."""
 
 
 @dataclass(frozen=True, slots=True)

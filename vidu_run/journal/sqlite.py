@@ -255,17 +255,18 @@ class ReadJournal:
 
     def standings(self) -> list[Standing]:
         """The jobs of the present spec in its order, in short."""
-        attempts = "SELECT key, state, error, file, task_id FROM attempts WHERE state != 'not_sent' ORDER BY id"
-        found = {key: told for key, *told in self._tuples(attempts)}
+        attempts = self._tuples(
+            "SELECT key, state, coalesce(nullif(error, ''), file, task_id, '') FROM attempts"
+            " WHERE state != 'not_sent' ORDER BY id"
+        )
+        found = {row[0]: row for row in attempts}
         with self._sound():
             for key, line in self.ledger().items():
-                if key not in found or found[key][0] in ENDED:
-                    found[key] = [State.DONE, None, line.get("file"), line.get("task_id")]
+                if key not in found or found[key][1] in ENDED:
+                    found[key] = (key, State.DONE, line.get("file") or line.get("task_id") or "")
             names = self._tuples("SELECT key, name FROM jobs WHERE position IS NOT NULL ORDER BY position")
             return [
-                (name, STATES[row[0]], row[1], row[2], row[3])
-                if (row := found.get(key))
-                else (name, State.PLANNED, None, None, None)
+                (name, STATES[row[1]], row[2]) if (row := found.get(key)) else (name, State.PLANNED, "")
                 for key, name in names
             ]
 
