@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
@@ -28,24 +29,34 @@ async def one(session: aiohttp.ClientSession, url: str, request: dict[str, objec
         target.write_bytes(await reply.read())
 
 
+def parser(description: str | None) -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser(description=description)
+    words.add_argument("url")
+    words.add_argument("frame", type=Path)
+    words.add_argument("out", type=Path)
+    words.add_argument("--jobs", type=int, default=2000)
+    words.add_argument("--concurrency", type=int, default=200)
+    return words
+
+
+def requests(frame: Path, jobs: int) -> Iterator[tuple[int, dict[str, object]]]:
+    """The number of each job and what it asks for."""
+    image = f"data:image/png;base64,{base64.b64encode(frame.read_bytes()).decode()}"
+    for number in range(1, jobs + 1):
+        fields = {"model": "viduq2-turbo", "images": [image, image], "prompt": "a boat", "seed": number, "duration": 5}
+        yield number, fields
+
+
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("frame", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--jobs", type=int, default=2000)
-    parser.add_argument("--concurrency", type=int, default=200)
-    wish = parser.parse_args()
-    frame = f"data:image/png;base64,{base64.b64encode(wish.frame.read_bytes()).decode()}"
+    wish = parser(__doc__).parse_args()
     slots = asyncio.Semaphore(wish.concurrency)
 
-    async def job(session: aiohttp.ClientSession, number: int) -> None:
-        request = {"model": "viduq2-turbo", "images": [frame, frame], "prompt": "a boat", "seed": number, "duration": 5}
+    async def job(session: aiohttp.ClientSession, number: int, request: dict[str, object]) -> None:
         async with slots:
             await one(session, wish.url, request, wish.out / f"{number}.mp4")
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        await asyncio.gather(*(job(session, number) for number in range(1, wish.jobs + 1)))
+        await asyncio.gather(*(job(session, *asked) for asked in requests(wish.frame, wish.jobs)))
 
 
 if __name__ == "__main__":

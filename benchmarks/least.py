@@ -8,9 +8,7 @@ vidu-run's own; what this costs above `bare.py` is the price of durability on th
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import base64
 import json
 import os
 import queue
@@ -20,6 +18,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+from bare import parser, requests
 
 TABLE = """
     PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
@@ -108,21 +107,14 @@ def give_name(part: Path, target: Path) -> None:
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("url")
-    parser.add_argument("frame", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--jobs", type=int, default=2000)
-    parser.add_argument("--concurrency", type=int, default=200)
-    parser.add_argument("--usual", type=float, default=2.0)
-    wish = parser.parse_args()
-    frame = f"data:image/png;base64,{base64.b64encode(wish.frame.read_bytes()).decode()}"
+    words = parser(__doc__)
+    words.add_argument("--usual", type=float, default=2.0)
+    wish = words.parse_args()
     slots, downloads = asyncio.Semaphore(wish.concurrency), asyncio.Semaphore(8)
     state = State(wish.out / "state.db")
     once = aiohttp.TCPConnector(force_close=True, limit=0)
 
-    async def job(number: int) -> None:
-        request = {"model": "viduq2-turbo", "images": [frame, frame], "prompt": "a boat", "seed": number, "duration": 5}
+    async def job(number: int, request: dict[str, object]) -> None:
         part = wish.out / f"{number}.mp4.part"
         async with slots:
             await state.write(INTEND, number)
@@ -139,7 +131,7 @@ async def main() -> None:
     async with aiohttp.ClientSession() as queries, aiohttp.ClientSession(connector=once) as posts:
         lists = Lists(queries, f"{wish.url}/ent/v2/tasks", wish.usual)
         asking = asyncio.create_task(lists.work())
-        await asyncio.gather(*(job(number) for number in range(1, wish.jobs + 1)))
+        await asyncio.gather(*(job(*asked) for asked in requests(wish.frame, wish.jobs)))
         asking.cancel()
 
 

@@ -19,7 +19,7 @@ from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.files import file_size, output_folder, spec_stem
 from vidu_run.job import Frame, Link
 from vidu_run.journal import file as state_file
-from vidu_run.journal.sqlite import SHOWN, ReadJournal, SqliteJournal
+from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.providers.pricing import prices_file
 from vidu_run.session import Service, service_at
@@ -75,7 +75,12 @@ def inputs(spec: Spec, asked: Asked, began: float) -> dict[str, Stamp] | None:
 
 async def remember(journal: SqliteJournal, out: Path, asked: Asked, stamps: Mapping[str, Stamp] | None) -> None:
     """At the end of a run: the next one may be quiet, if there is nothing left of this one."""
-    if stamps is None or journal.meta(SHOWN) is None or (out / "films").exists() or not journal.all_delivered():
+    if (
+        stamps is None
+        or journal.meta(state_file.SHOWN) is None
+        or (out / "films").exists()
+        or not journal.all_delivered()
+    ):
         return
     folders = [folder for folder, _, _ in os.walk(out / "videos/earlier")]
     written = [out / name for name in ("report.html", "results.csv", "results.jsonl", "posters", "films", *folders)]

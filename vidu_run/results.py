@@ -19,8 +19,9 @@ from vidu_run import __version__, films, ledger
 from vidu_run.drafts import SEEDS, Draft, drafts
 from vidu_run.errors import Problem, SpecTrouble, StorageTrouble
 from vidu_run.job import Key
+from vidu_run.journal.file import SHOWN
 from vidu_run.journal.port import Sheet
-from vidu_run.journal.sqlite import SHOWN, ReadJournal, SqliteJournal
+from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.picks import Pick, Picks, picks_file, picks_of
 from vidu_run.price import Prices
 from vidu_run.programme import FACT, programme, reels

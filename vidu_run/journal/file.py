@@ -50,7 +50,10 @@ EARLIER_SHEETS = """
 EARLIER_ATTEMPTS = "CREATE TEMP VIEW attempts AS SELECT *, NULL AS resumed FROM main.attempts"
 """A state of an earlier format is read as it is: only a run brings it up to date."""
 
-SHOWN_ON_THE_PAGE = (
+SHOWN = "shown"
+"""The fact that says which page shows the jobs as they are; every change of one takes it away (`UNSHOW`)."""
+
+ON_THE_PAGE = (
     "INSERT ON attempts",
     "UPDATE ON attempts",
     "INSERT ON ledger",
@@ -60,10 +63,10 @@ SHOWN_ON_THE_PAGE = (
     "UPDATE OF name, position, axes, form, seed, credits, draft ON jobs",
 )
 UNSHOW = "".join(
-    f"CREATE TEMP TRIGGER unshow_{number} AFTER {change} BEGIN DELETE FROM meta WHERE name = 'shown'; END;"
-    for number, change in enumerate(SHOWN_ON_THE_PAGE)
+    f"CREATE TEMP TRIGGER unshow_{number} AFTER {change} BEGIN DELETE FROM meta WHERE name = '{SHOWN}'; END;"
+    for number, change in enumerate(ON_THE_PAGE)
 )
-"""Whatever changes what the page shows takes the fact away, in its own commit, that the page shows it."""
+"""Whatever changes what the page shows takes that fact away, in its own commit."""
 
 HEADER_SIZE = 100
 

@@ -40,9 +40,6 @@ FORM = PLANTED.split(", ").index("form")
 Stored = list[tuple[str, str | None]]
 """Frames as the spec has them, and their names in the store, None for a link."""
 
-SHOWN = "shown"
-"""The fact that says which page shows the jobs as they are; every change of one takes it away (`file.UNSHOW`)."""
-
 RUN = "run"
 """The fact that says what the latest run is to do, after its epoch."""
 
@@ -121,7 +118,7 @@ class ReadJournal:
         """The sheets of these jobs in this order, read as they are gone through; one that is gone is left out."""
         for start in range(0, len(keys), AT_ONCE):
             some = keys[start : start + AT_ONCE]
-            found = {sheet.key: sheet for sheet in self._sheets(f"WHERE key IN ({', '.join('?' * len(some))})", *some)}
+            found = {sheet.key: sheet for sheet in self._sheets(f"WHERE {_among(some)}", *some)}
             yield from (found[key] for key in some if key in found)
 
     def all_sheets(self) -> list[Sheet]:
@@ -437,7 +434,7 @@ class SqliteJournal(ReadJournal):
     def _planted(self, jobs: Sequence[Job]) -> dict[str, tuple[Any, ...]]:
         """What stands of these jobs, also from an earlier spec, by their keys."""
         keys = [job.key for job in jobs]
-        rows = self._all(f"SELECT {PLANTED} FROM jobs WHERE key IN ({', '.join('?' * len(keys))})", *keys)
+        rows = self._all(f"SELECT {PLANTED} FROM jobs WHERE {_among(keys)}", *keys)
         return {row["key"]: tuple(row) for row in rows}
 
     async def continues(self, before: Key, job: Job, frames: Sequence[Image]) -> None:
@@ -555,6 +552,11 @@ class SqliteJournal(ReadJournal):
             if verdict != "ok":
                 raise ValueError(verdict)
             int(self.meta("epoch") or 0)
+
+
+def _among(keys: Sequence[str]) -> str:
+    """That a row is of one of these, as SQL."""
+    return f"key IN ({', '.join('?' * len(keys))})"
 
 
 def _remember(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
