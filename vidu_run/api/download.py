@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from yarl import URL
 from vidu_run.access import is_loopback, is_public, may_be_public
 from vidu_run.api.client import NO_LIMITS, in_words
 from vidu_run.api.trouble import DownloadFailed
-from vidu_run.files import sync
 from vidu_run.mp4 import NotAVideo, verify
 
 MOST_BYTES = 4 << 30
@@ -126,7 +126,7 @@ async def _save(response: aiohttp.ClientResponse, part: Path, deadline: asyncio.
     digest = hashlib.sha256()
     size = moved = 0
     promised = response.headers.get("Content-Length")
-    with part.open("w+b") as file:
+    with part.open("wb") as file:
         async for chunk in response.content.iter_any():
             digest.update(chunk)
             file.write(chunk)
@@ -136,12 +136,13 @@ async def _save(response: aiohttp.ClientResponse, part: Path, deadline: asyncio.
             if size - moved >= PROGRESS:
                 moved = size
                 deadline.reschedule(asyncio.get_running_loop().time() + patience)
-        if promised is not None and promised.isdigit() and int(promised) != size:
-            raise ValueError(f"cut short: {size} of {promised} bytes")
-        verify(file, size)
+    if promised is not None and promised.isdigit() and int(promised) != size:
+        raise ValueError(f"cut short: {size} of {promised} bytes")
     return Fetched(digest.hexdigest(), size)
 
 
 def _finish(part: Path, fetched: Fetched, place: Callable[[Fetched], None]) -> None:
-    sync(part)
+    with part.open("rb") as file:
+        verify(file, fetched.size)
+        os.fsync(file.fileno())
     place(fetched)
