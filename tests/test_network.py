@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import signal
 import socket
 import struct
 import threading
@@ -332,3 +333,18 @@ def test_a_link_that_answers_403_makes_way_for_a_fresh_one(folder: Folder, serve
     done = folder.buy(server)
     assert done.code == 0, done.err
     assert [path for path in server.requests if "/files/" in path] == [f"/files/t-1.mp4?link={n}" for n in (1, 2)]
+
+
+def test_a_signal_ends_a_run_at_once_that_waits_for_a_host_that_is_gone(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(20, extra="concurrency: 20\n")
+    patience(folder, backoff=4, drain=60)
+    server.task_seconds = 600
+    server.query_faults = ["reset"] * 1000
+    running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
+    deadline = time.time() + 30
+    while len(server.queried_keys) < 21 and time.time() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == 130
+    running.communicate()

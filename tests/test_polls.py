@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidu_run.pace import FEW, Timing, Usual
+from vidu_run.polls import MOST_A_SECOND
 
 TIMING = Timing()
 
@@ -149,6 +151,23 @@ def test_a_list_that_shows_others_than_were_asked_for_is_left_and_each_task_aske
     assert done.code == 0, done.err
     assert len(listed(server)) == 1
     assert done.err.count("each is asked about by itself") == 1
+
+
+@pytest.mark.parametrize("provider", ["octopusx", "vidu"])
+def test_tasks_that_end_all_at_once_are_asked_about_in_small_lots(
+    folder: Folder, server: FaultServer, provider: str
+) -> None:
+    """On Vidu the list says too little of tasks that have ended, so that each is asked about by itself."""
+    moments: list[float] = []
+    server.look = lambda path: moments.append(time.monotonic()) if path.endswith("/creations") else None
+    folder.sweep(300, extra="concurrency: 300\n")
+    assert folder("run", "jobs.yaml", "--base-url", server.base_url, "--provider", provider, "--yes", "--no-wait").code
+
+    done = folder.buy(server, "--provider", provider)
+
+    assert done.code == 0, done.err
+    assert len(moments) == 300
+    assert moments[-1] - moments[0] > 300 / MOST_A_SECOND * 0.9
 
 
 def test_a_list_that_fails_for_a_while_is_asked_again(folder: Folder, server: FaultServer) -> None:

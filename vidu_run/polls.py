@@ -6,6 +6,8 @@ It only reads. What an answer means, and when to ask again, is for those who wai
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -19,8 +21,13 @@ from vidu_run.pace import Timing
 from vidu_run.reply import Look, Phase
 from vidu_run.stop import Gate, Stop, Stopped
 
-MOST_A_SECOND = 250.0
+MOST_A_SECOND = 500.0
 """Requests; our own choice, since no provider publishes a limit. Each 429 halves it for the rest of the run."""
+
+PULSE = 0.04
+"""Seconds between two times at which something is asked. What has come due in between is asked together: then what
+follows, commits and downloads and submits, comes together too, and each wakes the loop once for all of them.
+"""
 
 RUNNING = frozenset({Phase.QUEUED, Phase.RUNNING})
 
@@ -59,6 +66,7 @@ class Polls:
         self._lists = lists
         self._once = once
         self._due: list[_Due] = []
+        self._alone: deque[_Due] = deque()
         self._numbers = count()
         self._gap = 1 / MOST_A_SECOND
         self._free_at = 0.0
@@ -94,9 +102,9 @@ class Polls:
         stopping.add_done_callback(lambda _: self._wake())
         try:
             while not self._stop.waiting:
-                if asked := self._next():
+                if self._next_at() <= asyncio.get_running_loop().time():
                     await self._gate.through(self._stop)
-                    self._begin(asked, self._ask_all(asked) if len(asked) > 1 else self._ask(asked[0]))
+                    self._ask_some()
                 else:
                     await self._sleep()
         except Stopped:
@@ -105,26 +113,43 @@ class Polls:
             self._stop.everything(Exit.BUG, f"a bug in vidu-run: {type(error).__name__}: {error}")
         finally:
             stopping.cancel()
-            for due in self._due:
+            for due in (*self._due, *self._alone):
                 _tell(due, Stopped())
 
-    def _next(self) -> list[_Due]:
-        """What is to be asked now, in one request; empty before its time."""
+    def _next_at(self) -> float:
+        """The loop's time at which there is something to ask, and it may be asked."""
+        if self._alone:
+            return self._free_at
+        return max(self._due[0].at, self._free_at) if self._due else math.inf
+
+    def _ask_some(self) -> None:
+        """What has come due, as far as the ceiling lets it: one list, and then one by one."""
         now = asyncio.get_running_loop().time()
-        if not self._due or max(self._due[0].at, self._free_at) > now:
-            return []
+        self._free_at = now + max(PULSE, self._gap)
+        left = 1 if self._gate.shut else max(1, int(PULSE / self._gap))
         # What would be due a moment later rides along: a row costs less than a request.
-        until, most = (now + self._timing.poll_min / 2, ROWS) if self._lists else (now, 1)
+        asked = self._taken(now + self._timing.poll_min / 2, ROWS) if self._lists else self._taken(now, left)
+        if self._lists and len(asked) > 1:
+            self._begin(asked, self._ask_all(asked))
+            left -= 1
+        else:
+            self._alone += asked
+        while self._alone and left > 0:
+            due = self._alone.popleft()
+            self._begin([due], self._ask(due))
+            left -= 1
+
+    def _taken(self, until: float, most: int) -> list[_Due]:
         found: list[_Due] = []
         while self._due and self._due[0].at <= until and len(found) < most:
             found.append(heappop(self._due))
-        self._free_at = now + self._gap
         return found
 
     async def _sleep(self) -> None:
         loop = asyncio.get_running_loop()
         self._waking = loop.create_future()
-        timer = loop.call_at(max(self._due[0].at, self._free_at), self._wake) if self._due else None
+        at = self._next_at()
+        timer = None if at == math.inf else loop.call_at(at, self._wake)
         try:
             await self._waking
         finally:
@@ -172,8 +197,11 @@ class Polls:
             row = rows.get(due.task_id)
             if row is not None and due.answered_by(row):
                 _tell(due, row)
+            elif self._stop.waiting:
+                _tell(due, Stopped())
             else:
-                self._begin([due], self._ask(due))
+                self._alone.append(due)
+        self._wake()
 
     def _leave_lists(self, why: str) -> None:
         self._lists = False
