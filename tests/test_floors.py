@@ -114,6 +114,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "folder",
             "relay",
             "polls",
+            "arrivals",
         ],
     ),
     ("desk", ["desk"]),

@@ -283,7 +283,7 @@ def test_a_result_link_in_disguise_does_not_reach_this_machine(name: str, tmp_pa
     async def fetched(port: int) -> None:
         downloads = Downloads(2.0, loopback=False)
         try:
-            await downloads.fetch(f"https://{name}:{port}/video.mp4", tmp_path / "part", lambda fetched: None)
+            await downloads.fetch(f"https://{name}:{port}/video.mp4", tmp_path / "part")
         finally:
             await downloads.close()
 

@@ -66,6 +66,23 @@ def test_a_video_that_cannot_be_written_is_fetched_by_the_next_run(folder: Folde
     assert len(server.accepted) == 1
 
 
+def test_a_name_that_cannot_be_taken_costs_the_other_videos_nothing(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(4, extra="concurrency: 4\n")
+    taken = folder.path / "out/jobs/videos/job-2.mp4"
+    (taken / "something").mkdir(parents=True)
+
+    done = folder.buy(server)
+
+    assert done.code == 7, done.err
+    assert f"{taken.relative_to(folder.path)}: cannot be written" in done.err
+    assert done.counts() == {"done": 3, "ready": 1}
+    assert [path.name for path in taken.parent.iterdir() if path.name.endswith(".part")] == []
+    taken.joinpath("something").rmdir()
+    taken.rmdir()
+    assert folder.buy(server).counts() == {"done": 4}
+    assert len(server.ledger) == 4
+
+
 def test_of_twenty_runs_started_at_once_one_works_and_the_others_say_so(folder: Folder, server: FaultServer) -> None:
     folder.sweep(2)
     server.task_seconds = 15.0

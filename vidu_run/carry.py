@@ -13,7 +13,7 @@ from vidu_run.journal.port import Delivered, Sheet
 from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, retry_after
 from vidu_run.record import Record, State
 from vidu_run.reply import ENDED_BADLY, Look, Phase
-from vidu_run.shelf import place, shelf_name
+from vidu_run.shelf import shelf_name
 from vidu_run.stop import Stopped
 from vidu_run.tally import kind_of
 
@@ -101,12 +101,13 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> bool:
             link = link or await _fresh_link(sheet, record, desk)
             if link is None:
                 return False
-            fetched = await desk.downloads.fetch(link, part, lambda got: place(desk.out, part, file, got.sha256))
+            fetched = await desk.downloads.fetch(link, part)
         except (DownloadFailed, ApiTrouble) as error:
             # A link ages, and the local API has another port in every run: the next try asks for a fresh one.
             why, link = str(error), None
             await desk.stop.sleep(backoff(desk.timing, tries, random.random()))
             continue
+        await desk.arrivals.place(part, file, fetched.sha256)
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
         desk.tell(sheet.name, State.DONE, file)
         return True

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vidu_run.api.client import Api
 from vidu_run.api.download import Downloads
+from vidu_run.arrivals import Arrivals
 from vidu_run.caution import Caution
 from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
@@ -48,12 +49,14 @@ class Desk:
     usual: defaultdict[Kind, Usual] = field(default_factory=lambda: defaultdict(Usual))
     gate: Gate = field(init=False)
     polls: Polls = field(init=False)
+    arrivals: Arrivals = field(init=False)
     slots: Slots = field(init=False)
     off_peak_slots: Slots = field(init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.timing.backoff)
         self.polls = Polls(self.api, self.gate, self.stop, self.timing, self.api.can_list, self.once)
+        self.arrivals = Arrivals(self.out)
         self.slots = Slots(self.limits.slots)
         self.off_peak_slots = Slots(self.limits.off_peak_slots)
 

@@ -74,12 +74,17 @@ def put_in_place(out: Path, listed: Sequence[Move]) -> None:
             _rename(_aside(out, move), out / move.target)
 
 
-def place(out: Path, part: Path, file: str, sha256: str) -> None:
-    """Give a verified download its final name; what stands there and is not the same video makes room."""
+def place(out: Path, part: Path, file: str, sha256: str) -> Path:
+    """Give a verified download its final name; what stands there and is not the same video makes room.
+
+    Returns the folder, which is still to be synced. Raises OSError or StorageTrouble.
+    """
+    sync(part)
     target = out / file
     if target.exists() and file_digest(target) != sha256:
         make_room(out, file)
-    _rename(part, target)
+    part.replace(target)
+    return target.parent
 
 
 def make_room(out: Path, file: str) -> None:

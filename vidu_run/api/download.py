@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +19,7 @@ from yarl import URL
 from vidu_run.access import is_loopback, is_public, may_be_public
 from vidu_run.api.client import NO_LIMITS, in_words
 from vidu_run.api.trouble import DownloadFailed
-from vidu_run.mp4 import NotAVideo, verify
+from vidu_run.mp4 import NotAVideo, Walk
 
 MOST_BYTES = 4 << 30
 MOST_REDIRECTS = 5
@@ -72,11 +71,10 @@ class Downloads:
     async def close(self) -> None:
         await self._session.close()
 
-    async def fetch(self, link: str, part: Path, place: Callable[[Fetched], None]) -> Fetched:
-        """Write the video to `part`, whole, verified and synced, and have it placed, in a thread; or raise
-        DownloadFailed and leave no file.
+    async def fetch(self, link: str, part: Path) -> Fetched:
+        """Write the video to `part`, whole and verified, not yet synced; or raise DownloadFailed and leave no file.
 
-        Raises OSError for the local disk alone, and what `place` raises.
+        Raises OSError for the local disk alone.
         """
         try:
             async with (
@@ -84,15 +82,13 @@ class Downloads:
                 asyncio.timeout(self._timeout) as deadline,
                 self._open(link) as response,
             ):
-                fetched = await _save(response, part, deadline, self._timeout)
-            await asyncio.to_thread(_finish, part, fetched, place)
+                return await _save(response, part, deadline, self._timeout)
         except (aiohttp.ClientError, TimeoutError, ConnectionError, NotAVideo, ValueError) as error:
             part.unlink(missing_ok=True)
             raise DownloadFailed(in_words(error)) from None
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        return fetched
 
     @asynccontextmanager
     async def _open(self, link: str) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -123,11 +119,12 @@ def _may_be_fetched(scheme: str, host: str, loopback: bool) -> bool:
 
 
 async def _save(response: aiohttp.ClientResponse, part: Path, deadline: asyncio.Timeout, patience: float) -> Fetched:
-    digest = hashlib.sha256()
+    digest, walk = hashlib.sha256(), Walk()
     size = moved = 0
     promised = response.headers.get("Content-Length")
     with part.open("wb") as file:
         async for chunk in response.content.iter_any():
+            walk.feed(chunk)
             digest.update(chunk)
             file.write(chunk)
             size += len(chunk)
@@ -138,11 +135,5 @@ async def _save(response: aiohttp.ClientResponse, part: Path, deadline: asyncio.
                 deadline.reschedule(asyncio.get_running_loop().time() + patience)
     if promised is not None and promised.isdigit() and int(promised) != size:
         raise ValueError(f"cut short: {size} of {promised} bytes")
+    walk.fed()
     return Fetched(digest.hexdigest(), size)
-
-
-def _finish(part: Path, fetched: Fetched, place: Callable[[Fetched], None]) -> None:
-    with part.open("rb") as file:
-        verify(file, fetched.size)
-        os.fsync(file.fileno())
-    place(fetched)
