@@ -1,7 +1,8 @@
 """What the page of a large sweep costs a browser, against the plainest page that shows the same clips.
 
 Writes both for so many jobs, opens them from disk in Chromium and prints the seconds until each is ready and the
-renderer's memory (MB, PSS) then and after scrolling through all of it. `bare`: a list of names and lazy posters.
+renderer's memory (MB, PSS) then, after scrolling through all of it, and when it has rested. `bare`: a list of names
+and lazy posters.
 """
 
 from __future__ import annotations
@@ -25,14 +26,19 @@ from vidu_run.report.poster import small
 
 POSTERS = 200
 SEEDS = 20
+REST = 12_000
+"""Milliseconds after which Chromium has collected by itself what a scroll has left."""
+
 BEGUN = 1500
 """Milliseconds in which a browser that has just begun is busy with pages of its own."""
 
 ALL_OF_IT = """
 async () => {
+  // Headless Chromium has been seen to draw no frame any more while nothing runs in any of its processes.
+  const drawn = () => new Promise((go) => (requestAnimationFrame(go), setTimeout(go, 500)));
   for (let at = 0; at < document.documentElement.scrollHeight; at += innerHeight * 0.8) {
     scrollTo(0, at);
-    await new Promise(requestAnimationFrame);
+    await drawn();
   }
   scrollTo(0, document.documentElement.scrollHeight);
   await new Promise((settle) => setTimeout(settle, 500));
@@ -110,7 +116,7 @@ def renderer_memory() -> float:
     return largest
 
 
-def measured(target: Path) -> tuple[float, float, float, float]:
+def measured(target: Path) -> tuple[float, float, float, float, float]:
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.wait_for_timeout(BEGUN)
@@ -120,13 +126,15 @@ def measured(target: Path) -> tuple[float, float, float, float]:
         memory = renderer_memory()
         begun = time.monotonic()
         page.evaluate(ALL_OF_IT)
-        return ready, memory, renderer_memory(), time.monotonic() - begun
+        lasted, after = time.monotonic() - begun, renderer_memory()
+        page.wait_for_timeout(REST)
+        return ready, memory, after, renderer_memory(), lasted
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, nargs="+", default=[2_000, 20_000])
-    print("jobs      page   file MB   written s   ready s   MB   MB after a full scroll   scroll s")
+    print("jobs      page   file MB   written s   ready s   MB   MB after a full scroll   rested   scroll s")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "posters/small").mkdir(parents=True)
@@ -141,11 +149,11 @@ def main() -> None:
             write_bare(shown, folder / "bare.html")
             for name, seconds in (("report", f"{written:9.2f}"), ("bare", "         ")):
                 target = folder / f"{name}.html"
-                ready, memory, after, scrolled = measured(target)
+                ready, memory, after, rested, scrolled = measured(target)
                 size = target.stat().st_size / 1e6
                 print(
                     f"{jobs:<9,} {name:<7} {size:6.1f}   {seconds}   {ready:7.2f}   {memory:4.0f} {after:12.0f}"
-                    f" {scrolled:20.1f}"
+                    f" {rested:20.0f} {scrolled:10.1f}"
                 )
 
 
