@@ -195,7 +195,10 @@ async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -
                     plan = _without_submits(journal, out)
                     await journal.announce(0, setting.limits)
                     incomplete = await act(plan, setting, reach, journal, stop, console)
-            return await ended(plan.aims, setting, journal, stop, incomplete, console, wants_status)
+            aims = plan.aims
+            # As in `run`: before the records come.
+            del plan
+            return await ended(aims, setting, journal, stop, incomplete, console, wants_status)
         finally:
             journal.close()
 
