@@ -138,7 +138,7 @@ def test_the_videos_play_from_a_folder_with_an_awkward_name(opened: Open, clip: 
             page.keyboard.press("Escape")
         pictures = page.evaluate("[...document.querySelectorAll('.cell img')].map((image) => image.naturalWidth)")
 
-    assert pictures == [240, 240]
+    assert pictures == [320, 320]
     assert seen.complaints == []
     assert seen.from_elsewhere() == []
 
@@ -470,14 +470,17 @@ def test_two_clips_side_by_side_play_as_one_and_show_what_tells_them_apart(
         assert {name: pick.stars for name, pick in exported(page).items()} == {"harbour-s4": 5}
 
 
-def test_a_small_cell_shows_the_small_picture_and_the_closer_look_the_whole_one(
+def test_a_small_cell_shows_the_small_picture_and_a_cell_that_has_room_to_grow_the_whole_one(
     opened: Open, clip: Path, tmp_path: Path
 ) -> None:
     with opened(*a_sweep(clip, tmp_path, seeds=2)) as seen:
         pictures = seen.page.locator(".cell img.poster")
-        expect(pictures.first).to_have_attribute("src", re.compile("posters/small/"))
-        seen.page.get_by_label("Size").fill("600")
+        assert pictures.first.evaluate("image => image.width") > 336
         expect(pictures.first).to_have_attribute("src", re.compile("posters/(?!small)"))
+        seen.page.get_by_label("Size").fill("180")
+        expect(pictures.first).to_have_attribute("src", re.compile("posters/small/"))
+        seen.page.get_by_role("button", name="List").click()
+        expect(seen.page.locator(".item img.poster").first).to_have_attribute("src", re.compile("posters/small/"))
 
     assert seen.complaints == []
 

@@ -28,7 +28,7 @@ function setting(name, value) {
 /* Laying out. */
 
 function build(line) {
-  const node = line.head ? headOf(line.head) : line.item ? itemOf(line.item) : el("div", { class: "cells", role: "list" }, line.cells.map(cellOf));
+  const node = line.head ? headOf(line.head) : line.item ? itemOf(line.item) : el("div", { class: "cells", role: "list" }, line.cells.map((clip) => cellOf(clip, line.cell)));
   node.classList.add("line");
   if (line.item) return el("div", { class: "line", role: "list" }, node);
   if (line.cell) node.style.setProperty("--cell", `${line.cell}px`);

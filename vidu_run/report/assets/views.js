@@ -136,9 +136,10 @@ const films = { begin() {}, marked() {}, judged() {}, redrawn() {}, pause() {}, 
 
 /* The pieces. */
 
-const shownWidth = () => (settings.view === "list" ? 160 : settings.size);
+/* Pixels across of a clip in the list. */
+const IN_LIST = 120;
 
-function screen(clip, width = shownWidth(), selectable = true) {
+function screen(clip, width, selectable = true) {
   const open = el(
     "button",
     { type: "button", class: "open", "data-key": clip.key, click: (event) => (event.shiftKey || event.ctrlKey || event.metaKey ? choose(clip) : look(clip)) },
@@ -155,19 +156,19 @@ function screen(clip, width = shownWidth(), selectable = true) {
 function cover(clip, width) {
   const image = clip.poster ?? (clip.file ? clip.first?.image : null);
   if (image) return picture(image, "", "poster", width);
-  return clip.file ? null : unexposed(clip);
+  return clip.file ? null : unexposed(clip, width);
 }
 
-function unexposed(clip) {
+function unexposed(clip, width) {
   const stills = [clip.first, clip.last].filter((frame) => frame?.image);
-  return el("span", { class: "unexposed" }, stills.map((frame) => picture(frame.image, "", "half", shownWidth() / 2)), el("span", { class: "why" }, ABSENT[clip.state] ?? "No video"));
+  return el("span", { class: "unexposed" }, stills.map((frame) => picture(frame.image, "", "half", width / 2)), el("span", { class: "why" }, ABSENT[clip.state] ?? "No video"));
 }
 
 const pointing = (clip) => ({ pointerenter: () => pointed(clip), pointermove: () => pointed(clip) });
 
-function cellOf(clip) {
+function cellOf(clip, width) {
   if (!clip) return el("div", { class: "cell hole", role: "listitem" }, el("span", { class: "unseen" }, "no such job"));
-  const cell = el("div", { class: "cell", role: "listitem", "data-state": clip.state, ...pointing(clip) }, screen(clip), caption(clip));
+  const cell = el("div", { class: "cell", role: "listitem", "data-state": clip.state, ...pointing(clip) }, screen(clip, width), caption(clip));
   known.set(clip, cell);
   mark(clip);
   return cell;
@@ -204,7 +205,7 @@ function itemOf(clip) {
   const node = el(
     "div",
     { class: "item", role: "listitem", "data-state": clip.state, ...pointing(clip) },
-    screen(clip),
+    screen(clip, IN_LIST),
     el(
       "div",
       { class: "words" },
