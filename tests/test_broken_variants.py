@@ -277,7 +277,7 @@ BROKEN = (
     ),
     Broken(
         "a video gets its name unsynced",
-        (Change("shelf.py", "    sync(part)\n", ""),),
+        (Change("shelf.py", "        sync(part)\n", ""),),
         (TRACED + "test_a_video_is_synced_before_it_gets_its_name_and_the_name_before_it_is_recorded",),
         "assert",
     ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.files import sync
+from vidu_run.files import sync, writing
 from vidu_run.shelf import place
 
 
@@ -69,17 +69,14 @@ def _placed(out: Path, batch: Sequence[_Arrival]) -> list[Exception | None]:
         try:
             folder = place(out, arrival.part, arrival.file, arrival.sha256)
         except Exception as error:
-            ends.append(_in_words(out / arrival.file, error))
+            ends.append(error)
         else:
             folders[folder] = None
             ends.append(folder)
     for folder in folders:
         try:
-            sync(folder)
-        except OSError as error:
-            folders[folder] = _in_words(folder, error)
+            with writing(folder):
+                sync(folder)
+        except StorageTrouble as error:
+            folders[folder] = error
     return [end if isinstance(end, Exception) else folders[end] for end in ends]
-
-
-def _in_words(path: Path, error: Exception) -> Exception:
-    return StorageTrouble(f"{path}: cannot be written ({error.strerror})") if isinstance(error, OSError) else error

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
@@ -60,19 +60,27 @@ def make_folder(path: Path) -> None:
     sync(path.parent)
 
 
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Where the disk refuses, raises StorageTrouble that names `target`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+
+
 def write_durably(target: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a whole file or none, in parts where it comes in parts: aside, synced, renamed. Raises StorageTrouble."""
     aside = target.with_name(f".{secrets.token_hex(8)}.new")
     try:
-        make_folder(target.parent)
-        with aside.open("wb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
-        sync(target.parent)
-    except OSError as error:
-        raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+        with writing(target):
+            make_folder(target.parent)
+            with aside.open("wb") as file:
+                file.writelines([content] if isinstance(content, bytes) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(target)
+            sync(target.parent)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -80,20 +88,15 @@ def write_durably(target: Path, content: bytes | Iterable[bytes]) -> None:
 def write_if_other(target: Path, content: Iterable[bytes]) -> None:
     """Write a file durably unless these very bytes are there. Raises StorageTrouble."""
     parts, same, other = iter(content), 0, b""
-    try:
-        with target.open("rb") as file:
-            for part in parts:
-                if file.read(len(part)) != part:
-                    other = part
-                    break
-                same += len(part)
-            else:
-                if not file.read(1):
-                    return
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+    with writing(target), suppress(FileNotFoundError), target.open("rb") as file:
+        for part in parts:
+            if file.read(len(part)) != part:
+                other = part
+                break
+            same += len(part)
+        else:
+            if not file.read(1):
+                return
     write_durably(target, chain(_beginning(target, same), (other,), parts))
 
 
@@ -112,10 +115,9 @@ def held_aside(target: Path, content: bytes) -> Iterator[Path]:
     """
     aside = target.with_name(f".{secrets.token_hex(8)}.new")
     try:
-        _write_new(aside, content)
-        yield aside
-    except OSError as error:
-        raise StorageTrouble(f"{target}: cannot be written ({error.strerror or error})") from None
+        with writing(target):
+            _write_new(aside, content)
+            yield aside
     finally:
         aside.unlink(missing_ok=True)
 

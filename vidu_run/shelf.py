@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from vidu_run.errors import StorageTrouble
-from vidu_run.files import file_digest, file_size, make_folder, sync
+from vidu_run.files import file_digest, file_size, make_folder, sync, writing
 from vidu_run.job import Key
 from vidu_run.journal.port import Move, Sheet
 from vidu_run.record import Record
@@ -77,13 +76,14 @@ def put_in_place(out: Path, listed: Sequence[Move]) -> None:
 def place(out: Path, part: Path, file: str, sha256: str) -> Path:
     """Give a verified download its final name; what stands there and is not the same video makes room.
 
-    Returns the folder, which is still to be synced. Raises OSError or StorageTrouble.
+    Returns the folder, which is still to be synced. Raises StorageTrouble.
     """
-    sync(part)
     target = out / file
-    if target.exists() and file_digest(target) != sha256:
-        make_room(out, file)
-    part.replace(target)
+    with writing(target):
+        sync(part)
+        if target.exists() and file_digest(target) != sha256:
+            make_room(out, file)
+        part.replace(target)
     return target.parent
 
 
@@ -100,12 +100,10 @@ def _aside(out: Path, move: Move) -> Path:
 
 
 def _rename(source: Path, target: Path) -> None:
-    try:
+    with writing(target):
         make_folder(target.parent)
         source.replace(target)
         sync(target.parent)
-    except OSError as error:
-        raise StorageTrouble(f"{target}: cannot be written ({error.strerror})") from None
 
 
 def _stands(path: str, record: Record) -> bool:
