@@ -99,10 +99,14 @@ class FaultServer:
 
     def wait_for_post(self) -> None:
         """Until the body of a first POST is in; fails after 20 s."""
-        deadline = time.time() + 20
-        while not self.ledger and time.time() < deadline:
+        self.wait_until(lambda: self.ledger)
+
+    def wait_until(self, reached: Callable[[], object], seconds: float = 20) -> None:
+        """Until something is so; fails where it is not in time."""
+        deadline = time.time() + seconds
+        while not reached() and time.time() < deadline:
             time.sleep(0.02)
-        assert self.ledger
+        assert reached()
 
     def double_spent(self) -> list[str]:
         """Job keys (from the markers) that were accepted more than once."""

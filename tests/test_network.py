@@ -207,9 +207,7 @@ def test_while_the_api_is_gone_it_is_asked_about_once_a_second_and_then_the_run_
     patience(folder, backoff=1, task_deadline=60)
     before = servers(task_seconds=3600)
     running = folder.start("run", "jobs.yaml", "--base-url", before.base_url, "--yes", "--json")
-    deadline = time.time() + 30
-    while len(before.accepted) < tasks and time.time() < deadline:
-        time.sleep(0.02)
+    before.wait_until(lambda: len(before.accepted) >= tasks, 30)
     time.sleep(0.5)
     before.__exit__()
     with resetting(before.port) as moments:
@@ -341,9 +339,7 @@ def test_a_signal_ends_a_run_at_once_that_waits_for_a_host_that_is_gone(folder: 
     server.task_seconds = 600
     server.query_faults = ["reset"] * 1000
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    deadline = time.time() + 30
-    while len(server.queried_keys) < 21 and time.time() < deadline:
-        time.sleep(0.02)
+    server.wait_until(lambda: len(server.queried_keys) >= 21, 30)
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
     assert running.wait(20) == 130

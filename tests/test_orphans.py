@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 from conftest import Folder, environment
@@ -187,9 +186,7 @@ def test_a_signal_after_the_key_was_refused_still_drains(folder: Folder, server:
     server.faults = ["ok", "slow-reply"]
     server.query_faults = ["401"] * 50
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    deadline = time.time() + 20
-    while not server.queried_keys and time.time() < deadline:
-        time.sleep(0.02)
+    server.wait_until(lambda: server.queried_keys)
     running.send_signal(signal.SIGINT)
     assert running.wait(10) == 130
     running.communicate()

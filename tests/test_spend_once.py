@@ -150,9 +150,7 @@ def test_a_kill_while_waiting_loses_nothing_and_buys_nothing(folder: Folder, ser
     folder.sweep(2)
     server.task_seconds = 1.5
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    deadline = time.time() + 20
-    while len(server.accepted) < 2 and time.time() < deadline:
-        time.sleep(0.02)
+    server.wait_until(lambda: len(server.accepted) >= 2)
     time.sleep(0.3)
     running.send_signal(signal.SIGKILL)
     running.communicate()
@@ -297,9 +295,7 @@ def test_a_hundred_jobs_in_doubt_are_one_readable_group(folder: Folder, server: 
     folder.sweep(100, extra="concurrency: 100\n")
     server.any_fault = lambda: "hang-accepted"
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    deadline = time.time() + 40
-    while len(server.accepted) < 100 and time.time() < deadline:
-        time.sleep(0.1)
+    server.wait_until(lambda: len(server.accepted) >= 100, 40)
     running.kill()
     running.communicate()
     held = folder.buy(server)

@@ -118,9 +118,8 @@ class Polls:
 
     def _next_at(self) -> float:
         """The loop's time at which there is something to ask, and it may be asked."""
-        if self._alone:
-            return self._free_at
-        return max(self._due[0].at, self._free_at) if self._due else math.inf
+        due = -math.inf if self._alone else self._due[0].at if self._due else math.inf
+        return max(due, self._free_at)
 
     def _ask_some(self) -> None:
         """What has come due, as far as the ceiling lets it: one list, and then one by one."""
