@@ -153,7 +153,7 @@ function screen(clip, width, selectable = true) {
 }
 
 /* What is there before a video plays; of a clip without one, why not. */
-function cover(clip, width) {
+function cover(clip, width = Infinity) {
   const image = clip.poster ?? (clip.file ? clip.first?.image : null);
   if (image) return picture(image, "", "poster", width);
   return clip.file ? null : unexposed(clip, width);
