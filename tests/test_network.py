@@ -339,7 +339,10 @@ def test_a_signal_ends_a_run_at_once_that_waits_for_a_host_that_is_gone(folder: 
     server.task_seconds = 600
     server.query_faults = ["reset"] * 1000
     running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
-    server.wait_until(lambda: len(server.queried_keys) >= 21, 30)
+    server.wait_until(lambda: server.queried_keys)
+    time.sleep(1)
+    first = len(server.queried_keys)
+    server.wait_until(lambda: len(server.queried_keys) > first)
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
     assert running.wait(20) == 130
