@@ -53,11 +53,9 @@ async def build(spec: Path, url: str) -> None:
 
 
 async def buy(journal: SqliteJournal, out: Path, job: Job, number: int, video: bytes) -> None:
-    attempt = await journal.intent(job, new_marker(job.key, f"{number:016x}"), LIMITS)
+    intent = await journal.intent(job, new_marker(job.key, f"{number:016x}"), LIMITS)
     task = f"{10**17 + number}"
-    await journal.settle(attempt, Accepted(task, Look(task_id=task, phase=Phase.QUEUED)))
-    record = journal.record(job.key)
-    assert record is not None
+    record = await journal.settle(intent, Accepted(task, Look(task_id=task, phase=Phase.QUEUED)))
     ready = await journal.note(record, State.READY, Look(task_id=task, phase=Phase.SUCCEEDED, url=SIGNED))
     content = video + b"\0\0\0\x10free" + number.to_bytes(8)
     (out / video_name(job.name)).write_bytes(content)

@@ -173,7 +173,7 @@ BROKEN = (
             Change(
                 "journal/intent.py",
                 "        raise AlreadyLive(",
-                "        return Attempt(0, marker)\n        raise AlreadyLive(",
+                "        return Record(job.key, 0, State.INTENT, marker, now)\n        raise AlreadyLive(",
             ),
         ),
         ("tests/test_journal.py::test_a_key_has_one_live_attempt",),

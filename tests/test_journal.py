@@ -18,11 +18,11 @@ from vidu_run.errors import Place, StorageTrouble
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import IN_FLIGHT
-from vidu_run.journal.port import AlreadyLive, Attempt, Busy, Delivered, Fenced, Limits
+from vidu_run.journal.port import AlreadyLive, Busy, Delivered, Fenced, Limits
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.key import new_marker
 from vidu_run.outcome import Accepted, InDoubt, NotSent, Rejected
-from vidu_run.record import State
+from vidu_run.record import Record, State
 from vidu_run.reply import Look, Phase
 
 T = TypeVar("T")
@@ -208,9 +208,24 @@ def test_a_task_of_another_attempt_is_recorded_as_a_doubt(tmp_path: Path) -> Non
     async def work(journal: SqliteJournal) -> State:
         first, second = a_job(1), a_job(2)
         await journal.settle(await journal.intent(first, marker(first), LIMITS), accepted("t1"))
-        return await journal.settle(await journal.intent(second, marker(second), LIMITS), accepted("t1"))
+        settled = await journal.settle(await journal.intent(second, marker(second), LIMITS), accepted("t1"))
+        assert settled == journal.record(second.key)
+        return settled.state
 
     assert with_journal(tmp_path, work) is State.IN_DOUBT
+
+
+@pytest.mark.parametrize("outcome", [accepted("t1"), InDoubt("?"), Rejected("no")])
+def test_what_an_intent_and_its_verdict_return_is_what_the_journal_holds(
+    tmp_path: Path, outcome: Accepted | InDoubt | Rejected
+) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        job = a_job(1, off_peak=True)
+        intent = await journal.intent(job, marker(job), LIMITS)
+        assert intent == journal.record(job.key)
+        assert await journal.settle(intent, outcome) == journal.record(job.key)
+
+    with_journal(tmp_path, work)
 
 
 def test_a_state_moves_along_its_arrows_only(tmp_path: Path) -> None:
@@ -245,7 +260,7 @@ def test_one_that_fails_among_many_at_once_undoes_itself_alone(tmp_path: Path) -
             *(journal.intent(job, marker(job, nonce), limits) for nonce, job in enumerate(jobs)), return_exceptions=True
         )
         assert len(journal.known()) == 40
-        assert {one.id for one in found if isinstance(one, Attempt)} == {record.attempt for record in journal.records()}
+        assert {one for one in found if isinstance(one, Record)} == set(journal.records())
         return [one for one in found if isinstance(one, BaseException)]
 
     assert [type(error) for error in with_journal(tmp_path, work)] == [AlreadyLive]

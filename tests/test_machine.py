@@ -27,7 +27,7 @@ from vidu_run.api.client import Api
 from vidu_run.errors import Place
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
-from vidu_run.journal.port import AlreadyLive, Attempt, Busy, Delivered, Fenced, Limits
+from vidu_run.journal.port import AlreadyLive, Busy, Delivered, Fenced, Limits
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.key import new_marker
 from vidu_run.outcome import Evidence, classify
@@ -194,7 +194,7 @@ class Post:
     """A POST whose intent is committed. `evidence` None: it has not left yet."""
 
     job: Job
-    attempt: Attempt
+    intent: Record
     journal: SqliteJournal
     posted_at: float
     evidence: Evidence | None = None
@@ -298,11 +298,11 @@ class Life(RuleBasedStateMachine):
         intent = self.journal.intent(job, marker, LIMITS)
         if self.action(job) is Action.SUBMIT:
             try:
-                attempt = self.do(intent)
+                written = self.do(intent)
             except Busy:
                 return None
             assert self.states()[marker] is State.INTENT
-            self.posts.append(Post(job, attempt, self.journal, self.server.now))
+            self.posts.append(Post(job, written, self.journal, self.server.now))
             return self.posts[-1]
         if record is not None and record.state in LIVE:
             with pytest.raises((AlreadyLive, Busy)):
@@ -327,7 +327,7 @@ class Life(RuleBasedStateMachine):
         known = next((task.id for task in self.server.tasks_taken if self.journal.knows(task.id)), "")
         named = ""
         if taken:
-            named = self.server.take(post.job, post.attempt.marker, post.posted_at).id
+            named = self.server.take(post.job, post.intent.marker, post.posted_at).id
         elif taken is None:
             self.late.append(post)
         body = evidence.body and evidence.body.replace(b"{id}", named.encode()).replace(b"{known}", known.encode())
@@ -339,8 +339,8 @@ class Life(RuleBasedStateMachine):
         post = self.sent[number % len(self.sent)]
         self.posts.remove(post)
         assert post.evidence is not None
-        settling = post.journal.settle(post.attempt, classify(post.evidence))
-        if self.states()[post.attempt.marker] in (State.INTENT, State.IN_DOUBT):
+        settling = post.journal.settle(post.intent, classify(post.evidence))
+        if self.states()[post.intent.marker] in (State.INTENT, State.IN_DOUBT):
             self.do(settling)
             return
         # Only after another run took over and knows better by now.
@@ -352,7 +352,7 @@ class Life(RuleBasedStateMachine):
     @rule(number=st.integers(0, 9))
     def taken_late(self, number: int) -> None:
         post = self.late.pop(number % len(self.late))
-        self.server.take(post.job, post.attempt.marker, post.posted_at)
+        self.server.take(post.job, post.intent.marker, post.posted_at)
 
     # What happens to the process, its disk and its clock.
 
@@ -434,7 +434,7 @@ class Life(RuleBasedStateMachine):
             self.do(self.journal.searched([one.job.key for one in unknown], self.server.now))
         assert not [text for text in told if "second purchase" in text]
         if view.whole:
-            under_way = {post.attempt.marker for post in self.posts}
+            under_way = {post.intent.marker for post in self.posts}
             sure = [task for task in self.server.tasks_taken if task.marker not in under_way]
             assert not [task.id for task in sure if not self.journal.knows(task.id)]
 
@@ -476,7 +476,7 @@ class Life(RuleBasedStateMachine):
         """An honest one, from somebody who has seen the truth."""
         doubtful = self.records(State.IN_DOUBT)
         record = doubtful[number % len(doubtful)]
-        under_way = {post.attempt.marker for post in [*self.posts, *self.late]}
+        under_way = {post.intent.marker for post in [*self.posts, *self.late]}
         task = next((task for task in self.server.tasks_taken if task.key == record.key), None)
         if task is not None:
             facts = {"task_id": task.id, "accepted_at": record.posted_at, "error": None}

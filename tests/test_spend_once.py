@@ -25,7 +25,7 @@ from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import provider
-from vidu_run.record import State
+from vidu_run.record import Record, State
 from vidu_run.relay import Relay
 from vidu_run.stop import Stop
 
@@ -342,7 +342,7 @@ def test_no_byte_of_a_post_leaves_before_its_intent_is_committed(tmp_path: Path,
         time.sleep(0.5)
         return time.time()
 
-    async def buy() -> State:
+    async def buy() -> Record | None:
         journal = SqliteJournal(tmp_path, slow_clock)
         downloads = Downloads(2.0, loopback=True)
         try:
@@ -354,13 +354,15 @@ def test_no_byte_of_a_post_leaves_before_its_intent_is_committed(tmp_path: Path,
                 desk = Desk(
                     journal, api, downloads, tmp_path, None, Timing(), limits, lambda *t: told.append(t), Stop(), alone
                 )
-                state, _ = await submit(job, desk)
-                return state
+                record, _ = await submit(job, desk)
+                return record
         finally:
             await downloads.close()
             journal.close()
 
-    assert asyncio.run(buy()) is State.SUBMITTED
+    record = asyncio.run(buy())
+    assert record is not None
+    assert record.state is State.SUBMITTED
     assert reached[0] == ("headers", [State.INTENT])
 
 

@@ -107,28 +107,27 @@ class Batch:
     async def _buy(self, job: Job, sent: Job, slot: Slot) -> None:
         record: Record | None = None
         with slot:
-            if await self._submitted(job, sent, slot):
-                sheet, record = self._desk.journal.sheet(job.key), self._desk.journal.record(job.key)
-                assert record is not None
-                record = await self._waited(sheet, record, slot)
+            if submitted := await self._submitted(job, sent, slot):
+                record = await self._waited(job, submitted, slot)
                 self._learn(job, "task", record.state, record.error)
         if record is not None:
-            await self._bring(sheet, record)
+            await self._bring(job, record)
 
-    async def _submitted(self, job: Job, sent: Job, slot: Slot) -> bool:
-        """Whether there is a task to wait for now. `sent` is the job with the frames that go out."""
+    async def _submitted(self, job: Job, sent: Job, slot: Slot) -> Record | None:
+        """The record of a task to wait for now, if there is one. `sent` is the job with the frames that go out."""
         desk = self._desk
         if why := desk.caution.holds(job):
             desk.gave_up(job.name, why)
-            return False
+            return None
         try:
-            state, outcome = await self._when_free(sent)
+            record, outcome = await self._when_free(sent)
         except (FrameChanged, Busy) as error:
             desk.gave_up(job.name, str(error))
-            return False
+            return None
         except (AlreadyLive, Fenced) as error:
             desk.stop.submits(Exit.INCOMPLETE, str(error))
-            return False
+            return None
+        state = record.state if record else State.NOT_SENT
         why = getattr(outcome, "why", "")
         if state is State.NOT_SENT:
             desk.gave_up(job.name, f"not sent: {why}")
@@ -140,9 +139,9 @@ class Batch:
         self._learn(job, "submit", state, None if state is State.NOT_SENT else why)
         if state is State.SUBMITTED and not desk.waits:
             slot.lose()
-        return state is State.SUBMITTED and desk.waits
+        return record if state is State.SUBMITTED and desk.waits else None
 
-    async def _when_free(self, job: Job) -> tuple[State, Outcome]:
+    async def _when_free(self, job: Job) -> tuple[Record | None, Outcome]:
         """Submit, as soon as the journal counts a free slot too: it knows of tasks that this process has let go."""
         desk = self._desk
         patience = time.time() + desk.timing.task_deadline
@@ -154,9 +153,9 @@ class Batch:
                     raise
                 await desk.stop.sleep(desk.timing.poll_max, to_submit=True)
 
-    async def _waited(self, sheet: Sheet, record: Record, slot: Slot, ask_first: bool = False) -> Record:
+    async def _waited(self, job: Job | Sheet, record: Record, slot: Slot, ask_first: bool = False) -> Record:
         """The record as it is afterwards. A task that outlasts our patience keeps its slot."""
-        ended = await wait(sheet, record, self._desk, ask_first)
+        ended = await wait(job, record, self._desk, ask_first)
         if ended.state is State.SUBMITTED:
             slot.lose()
         return ended
@@ -170,9 +169,9 @@ class Batch:
     async def _fetch(self, record: Record) -> None:
         await self._bring(self._desk.journal.sheet(record.key), record)
 
-    async def _bring(self, sheet: Sheet, record: Record) -> None:
-        if record.state in (State.READY, State.DONE) and await deliver(sheet, record, self._desk):
-            waited = self._desk.relay.after(sheet.name)
+    async def _bring(self, job: Job | Sheet, record: Record) -> None:
+        if record.state in (State.READY, State.DONE) and await deliver(job, record, self._desk):
+            waited = self._desk.relay.after(job.name)
             for off_peak in (False, True):
                 self._start(self._feed([job for job in waited if job.off_peak is off_peak]))
 

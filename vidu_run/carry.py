@@ -9,6 +9,7 @@ from vidu_run.api.trouble import ApiTrouble, DownloadFailed, KeyRefused, Missing
 from vidu_run.desk import Desk
 from vidu_run.errors import Exit
 from vidu_run.files import make_folder
+from vidu_run.job import Job
 from vidu_run.journal.port import Delivered, Sheet
 from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, retry_after
 from vidu_run.record import Record, State
@@ -20,7 +21,7 @@ from vidu_run.tally import kind_of
 MOST_DOWNLOADS = 5
 
 
-async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False) -> Record:
+async def wait(job: Job | Sheet, record: Record, desk: Desk, ask_first: bool = False) -> Record:
     """Ask until the task has ended; the record as it then is. Raises Stopped when the run ends.
 
     `ready`: there is a video to fetch; `failed`; `submitted`: this run's patience is over, the next one asks again.
@@ -28,7 +29,7 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
     accepted = record.accepted_at or desk.started
     begun = max(accepted, desk.started)
     deadline = begun + desk.timing.deadline(record.off_peak)
-    usual = desk.usual[kind_of(sheet.request)]
+    usual = desk.usual[kind_of(job.request)]
     ran: float | None = None
     troubles = 0
     pause = 0.0 if ask_first else usual.pause(desk.timing, time.time() - accepted)
@@ -37,10 +38,10 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
         patience = deadline
         try:
             priced = record.charged is not None
-            look = await desk.polls.look(record.task_id or "", _wants_watermark(sheet), priced, pause)
+            look = await desk.polls.look(record.task_id or "", _wants_watermark(job), priced, pause)
             troubles, desk.gate.shut = 0, False
             age = time.time() - accepted
-            seen = await _seen(sheet, record, look, desk, ask_first)
+            seen = await _seen(job, record, look, desk, ask_first)
             if seen is not record:
                 if seen.state is State.READY and not ask_first:
                     usual.ended(ran, age)
@@ -65,31 +66,31 @@ async def wait(sheet: Sheet, record: Record, desk: Desk, ask_first: bool = False
             why, troubles, desk.gate.shut = str(error), troubles + 1, True
             pause = backoff(desk.timing, troubles, random.random())
         if time.time() > patience:
-            desk.gave_up(sheet.name, f"{why}; run again to look once more")
+            desk.gave_up(job.name, f"{why}; run again to look once more")
             return await desk.journal.note(record, State.SUBMITTED, None, why)
 
 
-async def _seen(sheet: Sheet, record: Record, look: Look, desk: Desk, resumed: bool) -> Record:
+async def _seen(job: Job | Sheet, record: Record, look: Look, desk: Desk, resumed: bool) -> Record:
     """What a look tells, written down; the very record while the task runs."""
     if look.phase in ENDED_BADLY:
         why = look.error or f"{look.word} at the API, without a reason"
         failed = await desk.journal.note(record, State.FAILED, look, why, resumed)
-        desk.tell(sheet.name, State.FAILED, why)
+        desk.tell(job.name, State.FAILED, why)
         return failed
     if look.phase is Phase.SUCCEEDED and look.url:
         ready = await desk.journal.note(record, State.READY, look, resumed=resumed)
-        desk.tell(sheet.name, State.READY, "")
+        desk.tell(job.name, State.READY, "")
         return ready
     if look.phase is Phase.UNKNOWN:
         desk.once(f"the API calls a task {look.word or 'nothing'!r}; taken for still running")
     return record
 
 
-async def deliver(sheet: Sheet, record: Record, desk: Desk) -> bool:
+async def deliver(job: Job | Sheet, record: Record, desk: Desk) -> bool:
     """Download, verify, name, record; whether the video is here. Gives up for this run after some tries; what is paid
     for stays fetchable.
     """
-    file = shelf_name(sheet)
+    file = shelf_name(job)
     part = desk.out / f"{file}.part"
     make_folder(part.parent)
     if record.state is State.DONE:
@@ -98,7 +99,7 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> bool:
     why = "no link"
     for tries in range(MOST_DOWNLOADS):
         try:
-            link = link or await _fresh_link(sheet, record, desk)
+            link = link or await _fresh_link(job, record, desk)
             if link is None:
                 return False
             fetched = await desk.downloads.fetch(link, part)
@@ -109,23 +110,23 @@ async def deliver(sheet: Sheet, record: Record, desk: Desk) -> bool:
             continue
         await desk.arrivals.place(part, file, fetched.sha256)
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
-        desk.tell(sheet.name, State.DONE, file)
+        desk.tell(job.name, State.DONE, file)
         return True
     await desk.journal.note(record, State.READY, None, why)
-    desk.gave_up(sheet.name, f"the video could not be fetched ({why}); run again, it stays paid for")
+    desk.gave_up(job.name, f"the video could not be fetched ({why}); run again, it stays paid for")
     return False
 
 
-async def _fresh_link(sheet: Sheet, record: Record, desk: Desk) -> str | None:
+async def _fresh_link(job: Job | Sheet, record: Record, desk: Desk) -> str | None:
     """Ask the API for the link again; None when the task is now said to have failed."""
-    look: Look = await desk.api.look(record.task_id or "", _wants_watermark(sheet))
+    look: Look = await desk.api.look(record.task_id or "", _wants_watermark(job))
     if look.phase in ENDED_BADLY:
-        desk.gave_up(sheet.name, f"the API has no video any more: {look.error or look.word}")
+        desk.gave_up(job.name, f"the API has no video any more: {look.error or look.word}")
         return None
     if look.url is None:
         raise ApiTrouble("the API names no link")
     return look.url
 
 
-def _wants_watermark(sheet: Sheet) -> bool:
-    return sheet.request.get("watermark") is True
+def _wants_watermark(job: Job | Sheet) -> bool:
+    return job.request.get("watermark") is True

@@ -16,23 +16,25 @@ from vidu_run.api.body import Body
 from vidu_run.desk import Desk
 from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.job import Job
-from vidu_run.journal.port import Attempt
 from vidu_run.key import new_marker
 from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Throttled, classify
 from vidu_run.pace import LONGEST_PAUSE, backoff, not_before, retry_after
-from vidu_run.record import State
+from vidu_run.record import Record
 from vidu_run.stop import Stopped
 
 MOST_TRIES = 8
 """POSTs of one job in one run, when each surely created nothing: a network that is gone for 90 s is outlived."""
 
 
-async def submit(job: Job, desk: Desk) -> tuple[State, Outcome]:
-    """Try until there is a verdict. Raises Stopped, Refused, FrameChanged or StorageTrouble; then nothing was sent."""
+async def submit(job: Job, desk: Desk) -> tuple[Record | None, Outcome]:
+    """Try until there is a verdict; returns its record, None where no intent was written.
+
+    Raises Stopped, Refused, FrameChanged or StorageTrouble; then nothing was sent.
+    """
     tries = 0
     while True:
         await desk.gate.through(desk.stop)
-        state, outcome = await _post(job, desk)
+        record, outcome = await _post(job, desk)
         tries += 1
         if isinstance(outcome, AccountStop):
             desk.stop.submits(Exit.ACCOUNT, outcome.why)
@@ -40,14 +42,14 @@ async def submit(job: Job, desk: Desk) -> tuple[State, Outcome]:
             desk.slots_of(job.off_peak).halve()
         desk.gate.shut = isinstance(outcome, NotSent)
         if not isinstance(outcome, NotSent | Throttled) or tries == MOST_TRIES:
-            return state, outcome
+            return record, outcome
         await _pause(outcome, tries, desk)
 
 
-async def _post(job: Job, desk: Desk) -> tuple[State, Outcome]:
+async def _post(job: Job, desk: Desk) -> tuple[Record | None, Outcome]:
     """One POST at most, and its verdict in the journal."""
     marker = new_marker(job.key, secrets.token_hex(8))
-    intent: asyncio.Task[Attempt] | None = None
+    intent: asyncio.Task[Record] | None = None
 
     async def permit() -> None:
         # Shielded: a server that answers before it was asked makes the HTTP library give up the body, not the commit.
@@ -69,14 +71,14 @@ async def _post(job: Job, desk: Desk) -> tuple[State, Outcome]:
         raise
     outcome = classify(evidence)
     if intent is None:
-        return State.NOT_SENT, _before_anything(outcome)
+        return None, _before_anything(outcome)
     return await _settled(job, desk, intent, outcome), outcome
 
 
-async def _settled(job: Job, desk: Desk, intent: asyncio.Task[Attempt] | None, outcome: Outcome) -> State:
+async def _settled(job: Job, desk: Desk, intent: asyncio.Task[Record] | None, outcome: Outcome) -> Record | None:
     """The verdict in the journal. Where it cannot be written, an accepted task is at least told."""
     if intent is None or (intent.done() and intent.exception() is not None):
-        return State.NOT_SENT
+        return None
     try:
         return await desk.journal.settle(await intent, outcome)
     except StorageTrouble as trouble:

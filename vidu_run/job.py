@@ -114,8 +114,3 @@ class Job:
     @property
     def continued(self) -> tuple[Continued, ...]:
         return tuple(image for image in self.images if isinstance(image, Continued))
-
-    @property
-    def file(self) -> str:
-        """Where the video goes, relative to the output folder."""
-        return f"videos/{self.name}.mp4"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from vidu_run.files import file_digest, file_size, make_folder, sync, writing
-from vidu_run.job import Key
+from vidu_run.job import Job, Key
 from vidu_run.journal.port import Move, Sheet
 from vidu_run.record import Record
 
@@ -19,10 +19,10 @@ def video_name(job: str) -> str:
     return f"{VIDEOS}/{job}.mp4"
 
 
-def shelf_name(sheet: Sheet) -> str:
+def shelf_name(job: Job | Sheet) -> str:
     """Where a video goes: under its name, or among the earlier ones when its job has left the spec."""
-    name = video_name(sheet.name)
-    return name if sheet.position is not None else earlier_name(name, sheet.key)
+    name = video_name(job.name)
+    return earlier_name(name, job.key) if isinstance(job, Sheet) and job.position is None else name
 
 
 def present(out: Path, records: Iterable[Record]) -> frozenset[Key]:

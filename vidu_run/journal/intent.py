@@ -9,7 +9,8 @@ from __future__ import annotations
 import sqlite3
 
 from vidu_run.job import Job
-from vidu_run.journal.port import AlreadyLive, Attempt, Busy, Fenced, Limits
+from vidu_run.journal.port import AlreadyLive, Busy, Fenced, Limits
+from vidu_run.record import Record, State
 
 # A doubtful POST from the future tells of a clock that was wrong, not of a task. The three states together are those of
 # the index `attempts_in_flight`: it is read then, instead of every attempt there ever was.
@@ -26,8 +27,11 @@ INTEND = f"""
 """
 
 
-def intend(db: sqlite3.Connection, job: Job, marker: str, limits: Limits, epoch: int, now: float) -> Attempt:
-    """Write the intent inside the caller's transaction, or raise Fenced, Busy or AlreadyLive and write nothing."""
+def intend(db: sqlite3.Connection, job: Job, marker: str, limits: Limits, epoch: int, now: float) -> Record:
+    """Write the intent inside the caller's transaction, or raise Fenced, Busy or AlreadyLive and write nothing.
+
+    Once that is committed, the record is the permission to send one POST.
+    """
     values = {
         "key": job.key,
         "marker": marker,
@@ -43,7 +47,8 @@ def intend(db: sqlite3.Connection, job: Job, marker: str, limits: Limits, epoch:
     except sqlite3.IntegrityError:
         raise AlreadyLive(f"{job.name} already has an attempt that may have been paid for") from None
     if written.rowcount == 1:
-        return Attempt(int(written.lastrowid or 0), marker)
+        attempt = int(written.lastrowid or 0)
+        return Record(job.key, attempt, State.INTENT, marker, now, job.off_peak, estimated=job.credits)
     if db.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'epoch'").fetchone() != (epoch,):
         raise Fenced("another run has taken over this state")
     raise Busy("all slots are taken")

@@ -26,14 +26,6 @@ class Fenced(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """A committed intent: the permission to send one POST."""
-
-    id: int
-    marker: str
-
-
-@dataclass(frozen=True, slots=True)
 class Limits:
     """How many tasks may be at the API at once; one in doubt counts for `doubt_counts` seconds after its POST."""
 

@@ -16,7 +16,7 @@ from vidu_run.errors import StorageTrouble
 from vidu_run.job import Frame, Image, Job, Key, key_in
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import intend
-from vidu_run.journal.port import Asked, Attempt, Delivered, Going, Limits, Move, Progressed, Sheet, Standing
+from vidu_run.journal.port import Asked, Delivered, Going, Limits, Move, Progressed, Sheet, Standing
 from vidu_run.outcome import Accepted, AccountStop, InDoubt, NotSent, Outcome, Rejected, Throttled
 from vidu_run.record import ARROWS, BILLED, ENDED, Record, State, ledger_record
 from vidu_run.reply import Look
@@ -456,20 +456,22 @@ class SqliteJournal(ReadJournal):
         rows = [(at, key) for key in keys]
         await self._writer.do(lambda db: db.executemany("UPDATE jobs SET searched_at = ? WHERE key = ?", rows) and None)
 
-    async def intent(self, job: Job, marker: str, limits: Limits) -> Attempt:
+    async def intent(self, job: Job, marker: str, limits: Limits) -> Record:
         return await self._writer.do(lambda db: intend(db, job, marker, limits, self.epoch, self._clock()))
 
-    async def settle(self, attempt: Attempt, outcome: Outcome) -> State:
-        def operation(db: sqlite3.Connection) -> State:
+    async def settle(self, intent: Record, outcome: Outcome) -> Record:
+        """The record of the attempt as it then is."""
+
+        def operation(db: sqlite3.Connection) -> Record:
             state, facts = _settled(outcome)
             if state is State.SUBMITTED:
                 facts["accepted_at"] = self._clock()
             try:
-                _move(db, attempt.id, state, facts)
+                _move(db, intent.attempt, state, facts)
             except sqlite3.IntegrityError:
-                state = State.IN_DOUBT
-                _move(db, attempt.id, state, {"error": "the reply names a task of another attempt"})
-            return state
+                state, facts = State.IN_DOUBT, {"error": "the reply names a task of another attempt"}
+                _move(db, intent.attempt, state, facts)
+            return replace(intent, state=state, **facts)
 
         return await self._writer.do(operation)
 
