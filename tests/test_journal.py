@@ -100,6 +100,17 @@ def test_what_is_read_steadily_is_of_one_moment(tmp_path: Path) -> None:
         assert list(reader.names().values()) == ["job-2"]
 
 
+def test_some_sheets_come_in_the_order_in_which_all_of_them_do(tmp_path: Path) -> None:
+    jobs = [a_job(number) for number in (5, 3, 9, 1, 7, 2)]
+    for spec in (jobs, jobs[:3][::-1]):
+        with_journal(tmp_path, lambda journal, spec=spec: journal.plant(spec))
+    with closing(ReadJournal(tmp_path)) as journal:
+        everything = [sheet.key for sheet in journal.all_sheets()]
+        assert [sheet.key for sheet in journal.sheets_of(set(everything))] == everything
+        assert [sheet.key for sheet in journal.sheets_of(everything[::-2])] == everything[1::2]
+        assert journal.sheets_of([Key("0" * 64)]) == []
+
+
 def test_a_link_is_kept_until_the_video_is_here(tmp_path: Path) -> None:
     async def work(journal: SqliteJournal) -> None:
         job = a_job(1)

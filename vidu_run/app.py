@@ -350,7 +350,7 @@ def _setting(spec: Spec, where: Where, out: Path, wish: RunWish) -> Setting:
 
 def _without_submits(journal: SqliteJournal, out: Path) -> Plan:
     records = {record.key: record for record in journal.records()}
-    jobs = [_job_of(sheet) for sheet in journal.all_sheets() if sheet.key in records]
+    jobs = [_job_of(sheet) for sheet in journal.sheets_of(records)]
     whole = make_plan(jobs, Found(records, present(out, records.values())), Wish())
     return Plan(tuple(step for step in whole.steps if step.action is not Action.SUBMIT), whole.committed)
 

@@ -90,7 +90,7 @@ def _names(out: Path, states: set[Any] | None) -> list[str]:
         if states is None:
             return [sheet.name for sheet in journal.sheets()]
         keys = {record.key for record in journal.records() if record.state in states}
-        return [sheet.name for sheet in journal.all_sheets() if sheet.key in keys]
+        return [sheet.name for sheet in journal.sheets_of(keys)]
     finally:
         journal.close()
 

@@ -74,7 +74,7 @@ def _of(folder: Path, wanted: set[Key], way: str) -> Iterator[tuple[Key, Draft]]
         with read(folder) as journal:
             rules = choose_provider(journal.meta("rules") or LOCAL, journal.meta("provider") or LOCAL)
             records = {record.key: record for record in journal.records(wanted)}
-            sheets = [sheet for sheet in journal.all_sheets() if sheet.key in records]
+            sheets = journal.sheets_of(records)
     except (StorageTrouble, UsageTrouble):
         return
     for sheet in sheets:

@@ -82,7 +82,7 @@ async def resolve(out: Path, names: list[str], state: State, task_id: str | None
 def _named(journal: SqliteJournal, names: list[str], states: set[State], otherwise: str) -> list[tuple[Sheet, Record]]:
     """The jobs in these states that the user means. Raises UsageTrouble for a name that means none."""
     records = {record.key: record for record in journal.records() if record.state in states}
-    open_to_it = [(sheet, records[sheet.key]) for sheet in journal.all_sheets() if sheet.key in records]
+    open_to_it = [(sheet, records[sheet.key]) for sheet in journal.sheets_of(records)]
     chosen: list[tuple[Sheet, Record]] = []
     for name in names:
         words = meant(name, (sheet.name for sheet, _ in open_to_it))

@@ -265,7 +265,7 @@ async def ended(
     states = {key: public_state(records.get(key), run_lives=False) for key in {**names, **records}}
     if State.IN_DOUBT in states.values():
         # Also jobs that have left the spec: they may have been paid for.
-        doubtful = [sheet for sheet in journal.all_sheets() if states.get(sheet.key) is State.IN_DOUBT]
+        doubtful = journal.sheets_of([key for key, state in states.items() if state is State.IN_DOUBT])
         whole.append((int(Exit.NEEDS_WORD), f"{len(doubtful)} in doubt"))
         console.say(show.doubt_text(doubtful, records, setting.target), "magenta")
     reasons = (*whole, *single)

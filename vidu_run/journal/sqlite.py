@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from functools import lru_cache
@@ -122,8 +122,13 @@ class ReadJournal:
             yield from (found[key] for key in some if key in found)
 
     def all_sheets(self) -> list[Sheet]:
-        """Also the jobs that earlier versions of the spec had."""
+        """Also the jobs that earlier versions of the spec had, before the others."""
         return self._sheets("ORDER BY position, key")
+
+    def sheets_of(self, keys: Collection[Key]) -> list[Sheet]:
+        """The sheets of these jobs, in the order of `all_sheets`."""
+        found = self.each_sheet([*keys])
+        return sorted(found, key=lambda sheet: (sheet.position is not None, sheet.position, sheet.key))
 
     def names(self) -> dict[Key, str]:
         """What the jobs of the present spec are called."""
@@ -191,7 +196,7 @@ class ReadJournal:
         rows = self._all(f"SELECT {RECORD} FROM attempts WHERE state = 'in_doubt' ORDER BY id")
         with self._sound():
             records = {record.key: record for record in map(_record, rows)}
-        return [(sheet, records[sheet.key]) for sheet in (self.all_sheets() if records else ()) if sheet.key in records]
+        return [(sheet, records[sheet.key]) for sheet in self.sheets_of(records)]
 
     def retold(self) -> dict[Key, list[Record]]:
         """Of jobs that have others than the one that counts, every attempt in their order, also those not sent."""
