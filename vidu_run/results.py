@@ -282,8 +282,8 @@ def _other_seeds(held: Held) -> list[str]:
     return [f"The API used another seed than the one asked for in {other} job{'' if other == 1 else 's'}."]
 
 
-Wanted = tuple[str, Callable[[Path, Path], bool], Path]
-"""The hash that names a small picture, what makes it, and out of what."""
+Wanted = tuple[str, Callable[[Path, Path], bool], str]
+"""The hash that names a small picture, what makes it, and out of which file, relative to the output folder."""
 
 
 def _pictures(held: Held) -> Pictures:
@@ -295,7 +295,7 @@ def _pictures(held: Held) -> Pictures:
     missing = _missing(held, there)
     with ThreadPoolExecutor(2) as pool:
         while some := list(islice(missing, PICTURES_AT_ONCE)):
-            made = pool.map(lambda wanted: wanted[1](wanted[2], folder / picture_name(wanted[0])), some)
+            made = pool.map(lambda wanted: wanted[1](held.out / wanted[2], folder / picture_name(wanted[0])), some)
             there |= {picture_name(digest) for (digest, _, _), ok in zip(some, made, strict=True) if ok}
     return Pictures(POSTERS, there)
 
@@ -312,15 +312,14 @@ def _missing(held: Held, there: set[str]) -> Iterator[Wanted]:
 def _wanted(held: Held) -> Iterator[Wanted]:
     from vidu_run.report.poster import frame_thumbnail, make_poster
 
-    for sheet in held.sheets:
-        record = held.records.get(sheet.key)
+    for key in held.sheets.keys:
+        record = held.records.get(key)
         if record and record.state is State.DONE and record.file and record.sha256:
-            yield record.sha256, make_poster, held.out / record.file
-        for _, stored in sheet.images:
-            if stored:
-                yield stored, frame_thumbnail, held.out / "frames" / stored
+            yield record.sha256, make_poster, record.file
+    for stored in held.sheets.journal.frames():
+        yield stored, frame_thumbnail, f"frames/{stored}"
     for draft in held.drafts.values():
-        yield draft.sha256, make_poster, held.out / draft.file
+        yield draft.sha256, make_poster, draft.file
 
 
 def _shown_pictures(held: Held, pictures: Pictures) -> Iterator[str]:

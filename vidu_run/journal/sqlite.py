@@ -121,6 +121,14 @@ class ReadJournal:
             found = {sheet.key: sheet for sheet in self._sheets(f"WHERE {_among(some)}", *some)}
             yield from (found[key] for key in some if key in found)
 
+    def frames(self) -> Iterator[str]:
+        """The names in the store of the frames that the jobs of the present spec have, each once, in its order."""
+        found = self._each(
+            "SELECT images FROM sheets WHERE position IS NOT NULL GROUP BY images ORDER BY min(position)"
+        )
+        with self._sound():
+            yield from dict.fromkeys(stored for row in found for _, stored in _images(row["images"]) if stored)
+
     def all_sheets(self) -> list[Sheet]:
         """Also the jobs that earlier versions of the spec had, before the others."""
         return self._sheets("ORDER BY position, key")
