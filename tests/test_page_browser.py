@@ -485,6 +485,21 @@ def test_a_small_cell_shows_the_small_picture_and_a_cell_that_has_room_to_grow_t
     assert seen.complaints == []
 
 
+def test_the_closer_look_at_a_clip_that_was_not_made_shows_its_frames_whole(
+    opened: Open, clip: Path, tmp_path: Path
+) -> None:
+    (job,) = a_sweep(clip, tmp_path, seeds=1)
+    with opened({**job, "state": "failed", "file": None, "poster": None}) as seen:
+        seen.page.get_by_role("button", name="List").click()
+        small_ones = seen.page.locator(".item .unexposed img")
+        expect(small_ones).to_have_count(2)
+        expect(small_ones.first).to_have_attribute("src", re.compile("posters/small/"))
+        clip_of(seen.page, "harbour-s1").click()
+        whole_ones = seen.page.get_by_role("dialog").locator(".unexposed img")
+        expect(whole_ones).to_have_count(2)
+        expect(whole_ones.first).to_have_attribute("src", re.compile("posters/(?!small)"))
+
+
 def test_where_there_is_no_small_picture_the_whole_one_is_shown(opened: Open, clip: Path, tmp_path: Path) -> None:
     jobs = a_sweep(clip, tmp_path, seeds=1)
     shutil.rmtree(tmp_path / "posters" / "small")
