@@ -219,6 +219,18 @@ def test_a_log_without_its_state_is_refused(folder: Folder, server: FaultServer)
     assert len(server.ledger) == 1
 
 
+def test_the_empty_log_that_a_look_leaves_does_not_stand_for_a_state(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    folder.buy(server)
+    assert folder("status", "jobs.yaml").code == 0
+    out = folder.path / "out/jobs"
+    assert (out / "state.db-wal").stat().st_size == 0
+    (out / "state.db").unlink()
+    done = folder.buy(server)
+    assert done.code == 0, done.err
+    assert len(server.ledger) == 1
+
+
 def test_an_accepted_task_that_cannot_be_written_down_is_told(folder: Folder, server: FaultServer) -> None:
     folder.sweep(1)
     server.faults = ["slow-reply"]

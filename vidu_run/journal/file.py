@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 
 from vidu_run.errors import StorageTrouble
-from vidu_run.files import make_folder, sync
+from vidu_run.files import file_size, make_folder, sync
 
 NAME = "state.db"
 APPLICATION = 1448236593
@@ -74,7 +74,8 @@ HEADER_SIZE = 100
 def create(folder: Path) -> None:
     """Build the state aside and rename it: a kill leaves either nothing or a whole state."""
     target, building = folder / NAME, folder / f"{NAME}.new"
-    if (folder / f"{NAME}-wal").exists():
+    # An empty one is left by whoever only read.
+    if file_size(f"{target}-wal"):
         raise StorageTrouble(
             f"{target}: is gone, but its log {NAME}-wal is there. Put {NAME} back, or move the log away too; "
             "nothing was sent."
