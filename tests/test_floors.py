@@ -34,6 +34,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "journal.intent",
             "journal.writer",
             "journal.file",
+            "journal.reader",
             "journal.sqlite",
             "report.failures",
             "report.data",

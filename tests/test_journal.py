@@ -19,7 +19,8 @@ from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.intent import IN_FLIGHT
 from vidu_run.journal.port import AlreadyLive, Busy, Delivered, Fenced, Limits
-from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.journal.reader import ReadJournal
+from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.key import new_marker
 from vidu_run.outcome import Accepted, InDoubt, NotSent, Rejected
 from vidu_run.record import Record, State

@@ -20,7 +20,7 @@ from vidu_run.errors import UsageTrouble
 from vidu_run.files import give_name, held_aside
 from vidu_run.job import Job
 from vidu_run.journal.port import Sheet
-from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.promote import final_file
 from vidu_run.record import Record
 from vidu_run.spec.load import load

@@ -12,7 +12,7 @@ import pytest
 from conftest import Folder, Result
 from fault_server import FaultServer
 
-from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.quiet import RACE, Asked, inputs
 from vidu_run.spec.load import load
 

@@ -22,7 +22,8 @@ from vidu_run.generate import submit
 from vidu_run.job import Job, Key, Link
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Limits
-from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.journal.reader import ReadJournal
+from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import provider
 from vidu_run.record import Record, State

@@ -35,7 +35,8 @@ from vidu_run.footing import (
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
-from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.journal.reader import ReadJournal
+from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.names import selected
 from vidu_run.outlook import Kind, Outlook, kind_of, outlook
 from vidu_run.plan import Action, Aim, Found, Plan, Wish, make_plan

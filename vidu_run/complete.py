@@ -83,7 +83,7 @@ def _folder(params: Mapping[str, Any], spec: Path | None) -> Path:
 
 def _names(out: Path, states: set[Any] | None) -> list[str]:
     """In the order of the spec. Raises StorageTrouble where there is no state, or none that can be read."""
-    from vidu_run.journal.sqlite import ReadJournal
+    from vidu_run.journal.reader import ReadJournal
 
     journal = ReadJournal(out)
     try:

@@ -11,7 +11,7 @@ from filelock import Timeout
 from vidu_run.errors import HeldElsewhere, StorageTrouble
 from vidu_run.files import make_folder, output_folder
 from vidu_run.journal import file as state_file
-from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.lock import os_lock
 from vidu_run.spec.read import read_yaml
 

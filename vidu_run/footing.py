@@ -18,7 +18,8 @@ from vidu_run.files import output_folder
 from vidu_run.films import fact
 from vidu_run.job import Key
 from vidu_run.journal.port import Limits
-from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.journal.reader import ReadJournal
+from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing
 from vidu_run.picks import picks_of
 from vidu_run.plan import Found

@@ -21,7 +21,7 @@ from vidu_run.errors import Place, Problem, SpecTrouble, UsageTrouble
 from vidu_run.files import give_name, held_aside, spec_stem
 from vidu_run.frames import BadFrame, inside, measure
 from vidu_run.journal.port import Sheet
-from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.key import plain
 from vidu_run.picks import Pick
 from vidu_run.plan import Found, Plan, Wish, make_plan

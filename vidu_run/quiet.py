@@ -19,12 +19,13 @@ from vidu_run.errors import Exit, StorageTrouble
 from vidu_run.files import file_size, output_folder, spec_stem
 from vidu_run.job import Frame, Link
 from vidu_run.journal import file as state_file
-from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.providers.pricing import prices_file
 from vidu_run.session import Service, service_at
 
 if TYPE_CHECKING:
+    from vidu_run.journal.sqlite import SqliteJournal
     from vidu_run.spec.load import Spec
 
 QUIET = "quiet"

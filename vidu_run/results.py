@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidu_run import __version__, films, ledger
 from vidu_run.drafts import SEEDS, Draft, drafts
@@ -21,7 +21,7 @@ from vidu_run.errors import Problem, SpecTrouble, StorageTrouble
 from vidu_run.job import Key
 from vidu_run.journal.file import SHOWN
 from vidu_run.journal.port import Sheet
-from vidu_run.journal.sqlite import ReadJournal, SqliteJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.picks import Pick, Picks, picks_file, picks_of
 from vidu_run.price import Prices
 from vidu_run.programme import FACT, programme, reels
@@ -31,6 +31,9 @@ from vidu_run.providers.rules import Effective, Provider
 from vidu_run.record import Record, State
 from vidu_run.report import table
 from vidu_run.report.data import Pictures, Seen, Survey, page_document, picture_name, survey
+
+if TYPE_CHECKING:
+    from vidu_run.journal.sqlite import SqliteJournal
 
 Say = Callable[[str, str], None]
 """Tells the user a line in a colour."""

@@ -11,7 +11,7 @@ from vidu_run.errors import StorageTrouble
 from vidu_run.files import spec_stem
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
-from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.picks import picks_file
 from vidu_run.record import LIVE
 

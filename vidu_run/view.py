@@ -12,7 +12,7 @@ from vidu_run.errors import UsageTrouble
 from vidu_run.files import file_digest
 from vidu_run.job import Key
 from vidu_run.journal import file as state_file
-from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.programme import FACT, programme
 from vidu_run.record import Record, State
 from vidu_run.report.data import counts_of, public, status

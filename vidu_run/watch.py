@@ -17,7 +17,7 @@ from vidu_run.folder import run_lives
 from vidu_run.job import Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Asked, Going, Progressed
-from vidu_run.journal.sqlite import ReadJournal
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.providers.catalogue import LOCAL
 from vidu_run.record import ENDED, State
 from vidu_run.show import counts_text

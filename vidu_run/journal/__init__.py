@@ -1,1 +1,1 @@
-"""The journal: the port behind the state file. `port` says what it promises, `sqlite` keeps the promise."""
+"""The journal: the port behind the state file. `port` says what it promises, `reader` and `sqlite` keep the promise."""
