@@ -233,6 +233,54 @@ def test_a_shot_whose_clip_failed_is_not_sent_and_the_rest_goes_on(folder: Folde
     assert len(server.ledger) == 2
 
 
+def bridges(folder: Folder, prompt: str) -> Folder:
+    """Six times two shots and one that leads from the end of the first to the beginning of the second."""
+    shots: dict[str, str] = {}
+    for number in range(6):
+        shots[f"one-{number}"] = f'[frames/a.png, frames/b.png], prompt: "one {number}"'
+        shots[f"two-{number}"] = f'[frames/b.png, frames/a.png], prompt: "two {number}"'
+        ends = f"[{{job: one-{number}, frame: last}}, {{job: two-{number}, frame: first}}]"
+        shots[f"bridge-{number}"] = f'{ends}, prompt: "{prompt}"'
+    return story(folder, shots, HEAD.replace("timing:", "concurrency: 20\ntiming:"))
+
+
+def test_a_shot_between_two_clips_that_come_at_once_is_let_go_once(folder: Folder, server: FaultServer) -> None:
+    bridges(folder, "a bridge")
+    server.task_seconds = 1.0
+    done = folder.buy(server)
+    assert done.code == 0, done.err
+    assert len(server.accepted) == 18
+
+
+@pytest.mark.parametrize(
+    ("prompt", "counts"),
+    [("a bridge", {"done": 18}), ("this one fails", {"planned": 1, "done": 12, "failed": 5})],
+)
+def test_a_shot_between_two_clips_that_were_bought_before_is_let_go_once(
+    folder: Folder, server: FaultServer, prompt: str, counts: dict[str, int]
+) -> None:
+    """Its key is known as the run begins. One that fails leaves its key free for another attempt, of another run."""
+    bridges(folder, prompt)
+    assert folder("run", "jobs.yaml", "--base-url", server.base_url, "--yes", "--no-wait").code == 3
+    done = folder.buy(server, "--concurrency", "1")
+    assert done.counts() == counts, done.err
+    assert server.double_spent() == []
+
+
+def test_an_earlier_take_that_comes_home_under_a_shot_s_name_lets_nothing_go(
+    folder: Folder, server: FaultServer
+) -> None:
+    story(folder, {"one": CHAIN["one"]})
+    server.task_seconds = 600
+    assert folder("run", "jobs.yaml", "--base-url", server.base_url, "--yes", "--no-wait").code == 3
+    story(folder, {**CHAIN, "one": '[frames/a.png, frames/b.png], prompt: "one, anew"'})
+    server.task_seconds = 1.0
+    server.accepted[0].at -= 1000
+    done = folder.buy(server)
+    assert done.code == 0, done.err
+    assert prompts(server) == ["one", "one, anew", "two", "three"]
+
+
 def test_a_shot_waits_for_the_pick_and_continues_the_one_that_was_picked(folder: Folder, server: FaultServer) -> None:
     story(folder, PICKED)
 

@@ -34,14 +34,19 @@ class Relay:
         self._provider = provider
         self._journal = journal
         self._out = out
-        self._waiting: defaultdict[str, list[Job]] = defaultdict(list)
+        self._waiting = {job.name: job for job in waiting}
+        self._behind: defaultdict[str, set[str]] = defaultdict(set)
         for job in waiting:
-            for name in {image.job for image in job.continued if image.job is not None}:
-                self._waiting[name].append(job)
+            for image in job.continued:
+                self._behind[image.job or ""].add(job.name)
 
     def after(self, name: str) -> list[Job]:
-        """The jobs that can go now that the clip of this job is here."""
-        return [job for job in self._waiting.pop(name, ()) if all(map(self._clip, job.continued))]
+        """The jobs that can go now that a clip of this name is here. Each goes once, however many clips it continues
+        and whichever of them is told of first; an earlier clip of the name lets none go.
+        """
+        behind = sorted(self._behind.get(name, set()) & self._waiting.keys())
+        ready = [other for other in behind if all(map(self._clip, self._waiting[other].continued))]
+        return [self._waiting.pop(other) for other in ready]
 
     async def ready(self, job: Job) -> tuple[Job, Job]:
         """The job with its own key, and as it is to be sent: with pictures that stand in the store. Raises BadFrame."""
