@@ -17,7 +17,7 @@ import pytest
 from vidu_run.errors import Place, StorageTrouble
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
-from vidu_run.journal.intent import IN_FLIGHT
+from vidu_run.journal.intent import BOUGHT, IN_FLIGHT
 from vidu_run.journal.port import AlreadyLive, Busy, Delivered, Fenced, Limits
 from vidu_run.journal.reader import ReadJournal
 from vidu_run.journal.sqlite import SqliteJournal
@@ -135,22 +135,35 @@ def test_a_key_has_one_live_attempt(tmp_path: Path) -> None:
     async def work(journal: SqliteJournal) -> None:
         job = a_job(1)
         attempt = await journal.intent(job, marker(job), LIMITS)
-        for outcome in (None, InDoubt("?")):
+        for outcome in (None, InDoubt("?"), accepted("t")):
             if outcome:
                 await journal.settle(attempt, outcome)
-            with pytest.raises(AlreadyLive):
+            await journal.begin({})
+            with pytest.raises(AlreadyLive, match="may have been paid for"):
                 await journal.intent(job, marker(job, 1), LIMITS)
 
     with_journal(tmp_path, work)
 
 
-@pytest.mark.parametrize("outcome", [NotSent("refused"), Rejected("no")])
-def test_after_a_verdict_that_created_nothing_a_new_attempt_may_begin(
-    tmp_path: Path, outcome: NotSent | Rejected
-) -> None:
+def test_a_post_that_was_not_sent_is_followed_by_another_one(tmp_path: Path) -> None:
     async def work(journal: SqliteJournal) -> None:
         job = a_job(1)
-        await journal.settle(await journal.intent(job, marker(job), LIMITS), outcome)
+        await journal.settle(await journal.intent(job, marker(job), LIMITS), NotSent("refused"))
+        await journal.intent(job, marker(job, 1), LIMITS)
+
+    with_journal(tmp_path, work)
+
+
+@pytest.mark.parametrize("outcome", [Rejected("no"), accepted("t")])
+def test_what_ended_badly_is_bought_again_by_another_run_alone(tmp_path: Path, outcome: Accepted | Rejected) -> None:
+    async def work(journal: SqliteJournal) -> None:
+        job = a_job(1)
+        record = await journal.settle(await journal.intent(job, marker(job), LIMITS), outcome)
+        if record.state is State.SUBMITTED:
+            await journal.note(record, State.FAILED, None, "no luck")
+        with pytest.raises(AlreadyLive, match="in this run already"):
+            await journal.intent(job, marker(job, 1), LIMITS)
+        await journal.begin({})
         await journal.intent(job, marker(job, 1), LIMITS)
 
     with_journal(tmp_path, work)
@@ -173,7 +186,9 @@ def test_slots_are_counted_without_a_look_at_attempts_that_have_ended(tmp_path: 
     with closing(sqlite3.connect(tmp_path / state_file.NAME)) as db:
         values = {"off_peak": 0, "now": 0.0, "doubt_counts": 60.0}
         steps = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {IN_FLIGHT}", values)]
+        ours = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {BOUGHT}", {"key": "k", "epoch": 1})]
     assert steps == ["SEARCH attempts USING INDEX attempts_in_flight (off_peak=? AND state=?)"]
+    assert ours == ["SEARCH attempts USING INDEX attempts_by_key (key=?)"]
 
 
 def test_a_doubt_gives_its_slot_back_after_the_deadline(tmp_path: Path) -> None:

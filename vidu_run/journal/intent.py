@@ -1,7 +1,7 @@
 """The intent: the row that stands, committed and synced, before the first byte of a POST leaves.
 
-One statement checks the run's epoch and the free slots and writes the row; the partial unique index
-`one_live_attempt` forbids a second live attempt of the same key.
+One statement checks the run's epoch and the free slots, and that this run has not bought the key yet, and writes the
+row; the partial unique index `one_live_attempt` forbids a second live attempt of the same key.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ IN_FLIGHT = """
       AND (state != 'in_doubt' OR posted_at BETWEEN :now - :doubt_counts AND :now + 60)
 """
 
+# Also one that has failed: what is to be bought again is a new run's to say.
+BOUGHT = "SELECT 1 FROM attempts WHERE key = :key AND epoch = :epoch AND state != 'not_sent'"
+
 INTEND = f"""
     INSERT INTO attempts (key, marker, state, epoch, off_peak, posted_at, estimated)
     SELECT :key, :marker, 'intent', :epoch, :off_peak, :now, :estimated
     WHERE :epoch = (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'epoch')
       AND :slots > ({IN_FLIGHT})
+      AND NOT EXISTS ({BOUGHT})
 """
 
 
@@ -51,4 +55,6 @@ def intend(db: sqlite3.Connection, job: Job, marker: str, limits: Limits, epoch:
         return Record(job.key, attempt, State.INTENT, marker, now, job.off_peak, estimated=job.credits)
     if db.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'epoch'").fetchone() != (epoch,):
         raise Fenced("another run has taken over this state")
+    if db.execute(BOUGHT, values).fetchone():
+        raise AlreadyLive(f"{job.name} was submitted in this run already")
     raise Busy("all slots are taken")

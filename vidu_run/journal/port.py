@@ -18,7 +18,7 @@ class Busy(Refused):
 
 
 class AlreadyLive(Refused):
-    """This key has a live attempt: a second one would buy it twice."""
+    """This key has a live attempt, or had one in this run: a second one would buy it twice."""
 
 
 class Fenced(Refused):
