@@ -10,9 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from conftest import Folder
-from fault_server import FaultServer
+from fault_server import FaultServer, http, says
 from hypothesis import given
 from hypothesis import strategies as st
+from test_network import patience
 
 from vidu_run.pace import FEW, Timing, Usual
 from vidu_run.polls import MOST_A_SECOND
@@ -180,6 +181,44 @@ def test_a_list_that_fails_for_a_while_is_asked_again(folder: Folder, server: Fa
     assert done.code == 0, done.err
     assert len(listed(server)) > 2
     assert "each is asked about by itself" not in done.err
+
+
+def test_a_list_that_keeps_failing_while_tasks_are_answered_is_left(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(30, extra="concurrency: 30\n")
+    server.look = lambda path: says(http("", "502 Bad Gateway")) if "task_ids" in path else None
+    server.task_seconds = 2.0
+    done = folder.buy(server, "--provider", "vidu")
+    assert done.code == 0, done.err
+    assert "cannot be asked for many tasks at once (it failed " in done.err
+    assert len([path for path in server.requests if "task_ids" in path]) <= 8
+
+
+def test_a_firewall_that_refuses_so_long_a_question_is_no_word_on_the_key(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(60, extra="concurrency: 60\n")
+    assert folder("run", "jobs.yaml", "--base-url", server.base_url, "--provider", "vidu", "--yes", "--no-wait").code
+    blocked = http("<html>Request blocked</html>", "403 Forbidden")
+    server.look = lambda path: says(blocked) if len(path) > 500 else None
+    done = folder.buy(server, "--provider", "vidu")
+    assert done.code == 0, done.err
+    assert len(server.ledger) == 60
+
+
+def test_where_one_request_at_a_time_is_allowed_lists_and_single_tasks_take_turns(
+    folder: Folder, server: FaultServer
+) -> None:
+    """Of a task that has ended this list says too little, and it is asked about by itself."""
+    folder.sweep(30, extra="concurrency: 30\n")
+    patience(folder, poll_min=0.2, poll_max=1, task_deadline=60)
+    server.task_seconds = 600
+    server.ids_faults = ["429"] * 10
+    running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--provider", "vidu", "--yes")
+    server.wait_until(lambda: not server.ids_faults, 40)
+    server.accepted[0].at -= 1000
+    try:
+        server.wait_until(lambda: any("t-1/creations" in path for path in server.requests), 20)
+    finally:
+        running.kill()
+        running.communicate()
 
 
 def test_a_task_that_a_list_leaves_out_is_asked_about_by_itself(folder: Folder, server: FaultServer) -> None:

@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any
 
 from vidu_run.api.client import ROWS, Api
-from vidu_run.api.trouble import ApiTrouble, KeyRefused, TooMany, Unavailable
+from vidu_run.api.trouble import ApiTrouble, TooMany, Unavailable
 from vidu_run.errors import Exit
 from vidu_run.pace import Timing
 from vidu_run.reply import Look, Phase
@@ -28,6 +28,9 @@ PULSE = 0.04
 """Seconds between two times at which something is asked. What has come due in between is asked together: then what
 follows, commits and downloads and submits, comes together too, and each wakes the loop once for all of them.
 """
+
+MOST_FAILED = 3
+"""Lists in a row that may fail while tasks that are asked about by themselves are answered."""
 
 RUNNING = frozenset({Phase.QUEUED, Phase.RUNNING})
 
@@ -67,6 +70,8 @@ class Polls:
         self._once = once
         self._due: list[_Due] = []
         self._alone: deque[_Due] = deque()
+        self._failed = 0
+        self._listed = False
         self._numbers = count()
         self._gap = 1 / MOST_A_SECOND
         self._free_at = 0.0
@@ -126,9 +131,14 @@ class Polls:
         now = asyncio.get_running_loop().time()
         self._free_at = now + max(PULSE, self._gap)
         left = 1 if self._gate.shut else max(1, int(PULSE / self._gap))
-        # What would be due a moment later rides along: a row costs less than a request.
-        asked = self._taken(now + self._timing.poll_min / 2, ROWS) if self._lists else self._taken(now, left)
-        if self._lists and len(asked) > 1:
+        # Of one request at a time each list would leave none for what is asked about by itself.
+        self._listed = self._lists and not (left == 1 and self._alone and self._listed)
+        if self._listed:
+            # What would be due a moment later rides along: a row costs less than a request.
+            asked = self._taken(now + self._timing.poll_min / 2, ROWS)
+        else:
+            asked = self._taken(now, left - len(self._alone))
+        if self._listed and len(asked) > 1:
             self._begin(asked, self._ask_all(asked))
             left -= 1
         else:
@@ -177,16 +187,30 @@ class Polls:
                 raise
 
     async def _ask(self, due: _Due) -> None:
-        _tell(due, await self._api.look(due.task_id, due.watermark))
+        try:
+            look = await self._api.look(due.task_id, due.watermark)
+        except Unavailable:
+            self._failed = 0
+            raise
+        _tell(due, look)
+        if self._failed >= MOST_FAILED:
+            self._leave_lists(f"it failed {self._failed} times in a row")
 
     async def _ask_all(self, asked: list[_Due]) -> None:
         """By the list; where a row says too little, the task itself is asked."""
         wanted = {due.task_id for due in asked}
         try:
             rows = {row.task_id: row for row in await self._api.listed(sorted(wanted))}
-        except (Unavailable, TooMany, KeyRefused):
+            self._failed = 0
+        except TooMany:
+            raise
+        except Unavailable:
+            # Whether it is the list alone, one task by itself tells.
+            self._failed += 1
+            self._alone.append(asked.pop())
             raise
         except ApiTrouble as error:
+            # Also where the key is refused: what a firewall thinks of so long a question is no word on the key.
             rows = {}
             self._leave_lists(str(error))
         if rows.keys() - wanted:
@@ -203,7 +227,7 @@ class Polls:
         self._wake()
 
     def _leave_lists(self, why: str) -> None:
-        self._lists = False
+        self._lists, self._failed = False, 0
         self._once(f"the API's list cannot be asked for many tasks at once ({why}): each is asked about by itself")
 
 
