@@ -333,6 +333,24 @@ def test_a_link_that_answers_403_makes_way_for_a_fresh_one(folder: Folder, serve
     assert [path for path in server.requests if "/files/" in path] == [f"/files/t-1.mp4?link={n}" for n in (1, 2)]
 
 
+def test_who_asks_for_a_fresh_link_waits_as_long_as_the_api_says(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    assert folder.buy(server).code == 0
+    (folder.path / "out/jobs/videos/job-1.mp4").unlink()
+    asked: list[float] = []
+
+    def look(path: str) -> Script | None:
+        if "/task/" not in path:
+            return None
+        asked.append(time.time())
+        return busy("2") if asked[-1] - asked[0] < 2 else None
+
+    server.look = look
+    done = folder.buy(server)
+    assert done.code == 0, done.err
+    assert len(asked) == 2
+
+
 def test_a_signal_ends_a_run_at_once_that_waits_for_a_host_that_is_gone(folder: Folder, server: FaultServer) -> None:
     folder.sweep(20, extra="concurrency: 20\n")
     patience(folder, backoff=4, drain=60)

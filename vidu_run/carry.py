@@ -57,11 +57,7 @@ async def wait(job: Job | Sheet, record: Record, desk: Desk, ask_first: bool = F
             raise Stopped from None
         except TooMany as error:
             why, troubles = str(error), troubles + 1
-            asked = retry_after(error.retry_after, time.time()) or 0.0
-            if asked > LONGEST_PAUSE:
-                desk.stop.everything(Exit.INCOMPLETE, not_before(time.time() + asked))
-                raise Stopped from None
-            pause = max(asked, backoff(desk.timing, troubles, random.random()))
+            pause = max(_asked_for(error, desk), backoff(desk.timing, troubles, random.random()))
         except ApiTrouble as error:
             why, troubles, desk.gate.shut = str(error), troubles + 1, True
             pause = backoff(desk.timing, troubles, random.random())
@@ -106,7 +102,8 @@ async def deliver(job: Job | Sheet, record: Record, desk: Desk) -> bool:
         except (DownloadFailed, ApiTrouble) as error:
             # A link ages, and the local API has another port in every run: the next try asks for a fresh one.
             why, link = str(error), None
-            await desk.stop.sleep(backoff(desk.timing, tries, random.random()))
+            asked = _asked_for(error, desk) if isinstance(error, TooMany) else 0.0
+            await desk.stop.sleep(max(asked, backoff(desk.timing, tries, random.random())))
             continue
         await desk.arrivals.place(part, file, fetched.sha256)
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
@@ -118,14 +115,23 @@ async def deliver(job: Job | Sheet, record: Record, desk: Desk) -> bool:
 
 
 async def _fresh_link(job: Job | Sheet, record: Record, desk: Desk) -> str | None:
-    """Ask the API for the link again; None when the task is now said to have failed."""
-    look: Look = await desk.api.look(record.task_id or "", _wants_watermark(job))
+    """Ask the API for the link again; None when the task is now said to have failed. Raises Stopped."""
+    look = await desk.polls.look(record.task_id or "", _wants_watermark(job), record.charged is not None, pause=0.0)
     if look.phase in ENDED_BADLY:
         desk.gave_up(job.name, f"the API has no video any more: {look.error or look.word}")
         return None
     if look.url is None:
         raise ApiTrouble("the API names no link")
     return look.url
+
+
+def _asked_for(error: TooMany, desk: Desk) -> float:
+    """Seconds that a 429 asks to wait for. Raises Stopped where no run waits so long."""
+    asked = retry_after(error.retry_after, time.time()) or 0.0
+    if asked > LONGEST_PAUSE:
+        desk.stop.everything(Exit.INCOMPLETE, not_before(time.time() + asked))
+        raise Stopped
+    return asked
 
 
 def _wants_watermark(job: Job | Sheet) -> bool:
