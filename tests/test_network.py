@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import json
 import signal
 import socket
+import sqlite3
 import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from conftest import Folder, Result
@@ -170,6 +172,50 @@ def test_a_full_account_keeps_half_as_many_tasks_at_once_for_the_rest_of_the_run
     times = [posted.at for posted in server.accepted]
     at_once = [sum(0 <= now - at < server.task_seconds for at in times) for now in times[8:]]
     assert 2 <= max(at_once) <= 4
+
+
+def test_refusals_of_posts_that_went_out_together_halve_the_tasks_at_once_together(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(30, extra="concurrency: 8\n")
+    patience(folder, backoff=0.2)
+    server.task_seconds = 1.0
+
+    def answer(_: object) -> Script | None:
+        running = sum(time.time() - posted.at < server.task_seconds for posted in server.accepted)
+        return busy(None, "QuotaExceeded") if running >= 6 else None
+
+    server.answer = answer
+    assert folder.buy(server).code == 0
+    times = [posted.at for posted in server.accepted]
+    assert max(sum(0 <= now - at < server.task_seconds for at in times) for now in times[12:]) >= 3
+
+
+def test_a_run_that_waits_for_nothing_does_not_wait_for_the_slot_of_a_doubt(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(4, extra="concurrency: 2\n")
+    patience(folder, task_deadline=60)
+    server.task_seconds = 600
+    server.faults = ["lost-reply"]
+    begun = time.monotonic()
+    done = folder.buy(server, "--no-wait")
+    assert time.monotonic() - begun < 30
+    assert "no slot was free" in done.err
+    assert done.counts() == {"planned": 2, "in_doubt": 1, "submitted": 1}
+
+
+def test_a_task_whose_beginning_lies_in_the_future_is_looked_at_like_others(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(8, extra="concurrency: 8\n")
+    server.task_seconds = 1.0
+    folder.buy(server, "--no-wait", "--limit", "1")
+    with closing(sqlite3.connect(folder.path / "out/jobs/state.db")) as db, db:
+        db.execute("UPDATE attempts SET accepted_at = accepted_at + 3600")
+    server.accepted[0].at += 6
+    done = folder.buy(server)
+    assert done.code == 0, done.err
 
 
 @contextmanager
@@ -349,6 +395,28 @@ def test_who_asks_for_a_fresh_link_waits_as_long_as_the_api_says(folder: Folder,
     done = folder.buy(server)
     assert done.code == 0, done.err
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize("provider", ["octopusx", "vidu"])
+def test_a_signal_ends_a_run_at_once_whose_questions_nobody_answers(
+    folder: Folder, server: FaultServer, provider: str
+) -> None:
+    """On Vidu it asks whether earlier runs have bought these jobs, before it submits any."""
+    folder.sweep(4, extra="concurrency: 4\n")
+    patience(folder, drain=60)
+    server.task_seconds = 600
+    server.look = lambda path: never
+    running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--provider", provider, "--yes")
+    server.wait_until(lambda: server.requests)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(20) == 130
+    _, said = running.communicate()
+    assert "no answer" not in said
+
+
+async def never(_: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(3600)
 
 
 def test_a_signal_ends_a_run_at_once_that_waits_for_a_host_that_is_gone(folder: Folder, server: FaultServer) -> None:

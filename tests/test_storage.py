@@ -83,6 +83,19 @@ def test_a_name_that_cannot_be_taken_costs_the_other_videos_nothing(folder: Fold
     assert len(server.ledger) == 4
 
 
+def test_a_file_in_the_place_of_a_folder_is_told_by_the_name_of_what_was_to_be_written(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1)
+    (folder.path / "out/jobs").mkdir(parents=True)
+    (folder.path / "out/jobs/frames").write_text("in the way")
+    done = folder.buy(server)
+    assert done.code == 7
+    assert ".png: cannot be written" in done.err
+    assert ".new" not in done.err
+    assert server.ledger == []
+
+
 def test_of_twenty_runs_started_at_once_one_works_and_the_others_say_so(folder: Folder, server: FaultServer) -> None:
     folder.sweep(2)
     server.task_seconds = 15.0

@@ -57,8 +57,8 @@ class Desk:
         self.gate = Gate(self.timing.backoff)
         self.polls = Polls(self.api, self.gate, self.stop, self.timing, self.api.can_list, self.once)
         self.arrivals = Arrivals(self.out)
-        self.slots = Slots(self.limits.slots)
-        self.off_peak_slots = Slots(self.limits.off_peak_slots)
+        self.slots = Slots(self.limits.slots, self.waits)
+        self.off_peak_slots = Slots(self.limits.off_peak_slots, self.waits)
 
     @property
     def store(self) -> Path:

@@ -82,7 +82,8 @@ def write_durably(target: Path, content: bytes | Iterable[bytes]) -> None:
             aside.replace(target)
             sync(target.parent)
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def write_if_other(target: Path, content: Iterable[bytes]) -> None:

@@ -118,6 +118,9 @@ class Polls:
             self._stop.everything(Exit.BUG, f"a bug in vidu-run: {type(error).__name__}: {error}")
         finally:
             stopping.cancel()
+            # They only read, and a host may be silent.
+            for asking in self._asking:
+                asking.cancel()
             for due in (*self._due, *self._alone):
                 _tell(due, Stopped())
 

@@ -15,7 +15,9 @@ class NoSlots(Exception):
 class Slots:
     """How many tasks may be at the API at once, as this process sees it; the journal counts them again."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, waits: bool = True) -> None:
+        """`waits` False: places of tasks in doubt come free too late for this run."""
+        self._waits = waits
         self._limit = limit
         self._used = 0
         self._lost = 0
@@ -25,7 +27,7 @@ class Slots:
     async def take(self, stop: Stop) -> Slot:
         """Wait for a slot. Raises NoSlots when none will come, Stopped when the run is not to submit any more."""
         while self._used >= self._limit:
-            if self._lost >= self._limit:
+            if self._lost + (0 if self._waits else self._held) >= self._limit:
                 raise NoSlots
             stop.check_submit()
             self._freed.clear()
@@ -39,8 +41,11 @@ class Slots:
         return Slot(self)
 
     def halve(self) -> None:
-        """The account is full: half as many tasks at once for the rest of this run, but one at least."""
-        self._limit = max(1, self._limit // 2)
+        """The account is full: half as many tasks at once for the rest of this run, but one at least. While more are
+        there than that, another refusal tells nothing new.
+        """
+        if self._used <= self._limit:
+            self._limit = max(1, self._limit // 2)
 
     @property
     def open(self) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -46,6 +49,19 @@ class Stop:
     def check_submit(self) -> None:
         if self._submitting.is_set():
             raise Stopped
+
+    async def unless(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` comes to; as soon as the run is to end it is cancelled, and Stopped raised."""
+        working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise Stopped
+        finally:
+            for task in (working, stopping):
+                task.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
 
     async def sleep(self, seconds: float, to_submit: bool = False) -> None:
         """Sleep, or raise Stopped as soon as the run is to end; `to_submit`: as soon as it may submit no more."""

@@ -95,7 +95,8 @@ async def recover(
         return 0
     api, _ = await reach.open()
     try:
-        found = await reconcile(api, journal, [*doubtful, *unknown], setting.timing, _shown(console), stop.sleep)
+        sought = [*doubtful, *unknown]
+        found = await stop.unless(reconcile(api, journal, sought, setting.timing, _shown(console), stop.sleep))
     except Stopped:
         return 0
     await journal.searched([one.job.key for one in unknown], begun)
