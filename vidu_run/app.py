@@ -230,7 +230,7 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     founded = False
     stars = stars_of(spec)
     if (out / state_file.NAME).exists():
-        with view.read(out) as journal:
+        with view.read(out, begun=False) as journal:
             listed = _listed(out, identity.origin, journal.known())
             spec = known(spec, lambda: [*listed.values(), *journal.records()], stars)
             found = found_in(spec, journal, out, listed)

@@ -26,19 +26,27 @@ Row = tuple[str, str, str]
 
 
 @contextmanager
-def read(out: Path) -> Iterator[ReadJournal]:
-    """The state of a folder at one moment, to look at; raises UsageTrouble where there is none."""
+def read(out: Path, begun: bool = True) -> Iterator[ReadJournal]:
+    """The state of a folder at one moment, to look at; raises UsageTrouble where there is none, or one that no run has
+    `begun` to write: a run that was refused as it opened leaves such a one.
+    """
     if not (out / state_file.NAME).exists():
-        rehearsal = out.with_name(f"{out.name}.local")
-        there = (rehearsal / state_file.NAME).exists()
-        hint = f"; a rehearsal is in {rehearsal}: add --provider local" if there else ""
-        raise UsageTrouble(f"{out}: nothing has been run here yet{hint}")
+        raise _nothing_in(out)
     journal = ReadJournal(out)
     try:
         with journal.steady():
+            if begun and journal.meta("founded") is None:
+                raise _nothing_in(out)
             yield journal
     finally:
         journal.close()
+
+
+def _nothing_in(out: Path) -> UsageTrouble:
+    rehearsal = out.with_name(f"{out.name}.local")
+    there = (rehearsal / state_file.NAME).exists()
+    hint = f"; a rehearsal is in {rehearsal}: add --provider local" if there else ""
+    return UsageTrouble(f"{out}: nothing has been run here yet{hint}")
 
 
 def status_of(journal: ReadJournal, out: Path, run_lives: bool, picks: Picks, verify: bool = False) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def _sights(out: Path, console: Console) -> Iterator[Sight | None]:
         waiting = stamp is None
         sight = None
         if stamp is not None and (stamp, lives) != seen:
-            with view.read(out) as journal:
+            with view.read(out, begun=False) as journal:
                 sight = last = look(journal, lives, last)
             seen = stamp, lives
         if stamp is not None:
