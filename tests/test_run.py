@@ -408,6 +408,19 @@ def test_a_rehearsal_whose_video_is_gone_fetches_it_from_the_local_api_again(fol
 def test_a_budget_does_not_stop_a_free_rehearsal(folder: Folder) -> None:
     folder.sweep(1, extra="budget: 0\n")
     assert folder("run", "jobs.yaml", "--provider", "local").code == 0
+    assert "budget" not in folder("plan", "jobs.yaml", "--provider", "local").err
+
+
+def test_a_plan_says_that_it_does_not_fit_the_budget_as_the_run_does(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(3, extra="budget: 13\n")
+    why = "the plan costs 18 credits, 13 are left of the budget of this folder: --limit 2 fits."
+    planned, stopped = folder("plan", "jobs.yaml"), folder.buy(server)
+    assert (planned.code, stopped.code) == (0, 5)
+    assert f"jobs.yaml: warning: {why} A run stops here with exit 5." in " ".join(planned.err.split())
+    assert why in " ".join(stopped.err.split())
+    assert folder.buy(server, "--limit", "2").code == 0
+    assert "1 is left of the budget" in " ".join(folder("plan", "jobs.yaml").err.split())
+    assert server.double_spent() == []
 
 
 def test_frames_too_heavy_to_be_sent_are_made_lighter_on_request(folder: Folder, server: FaultServer) -> None:

@@ -246,13 +246,26 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     table = prices(spec.provider)
     ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)
     renamed = [] if founded else _renamed(spec, out, identity)
-    return Planned(made, spec, ahead, table, [*renamed, *_nobody(spec, wish.plan)], _changed(made, out))
+    mistaken = [*renamed, *_nobody(spec, wish.plan), *_beyond_budget(made, spec)]
+    return Planned(made, spec, ahead, table, mistaken, _changed(made, out))
 
 
 def _listed(out: Path, origin: str, but: Container[Key] = ()) -> dict[Key, Record]:
     """What the ledger says of jobs but these."""
     lines = ledger.of_origin(ledger.read(out, but), origin).values()
     return {record.key: record for record in map(ledger_record, lines)}
+
+
+def _beyond_budget(plan: Plan, spec: Spec) -> list[Problem]:
+    """What a run would stop at; a rehearsal is free."""
+    if spec.provider.rehearses:
+        return []
+    try:
+        spend.within_budget(plan, spec.budget, None)
+    except (AccountTrouble, UsageTrouble) as trouble:
+        told = str(trouble).removesuffix(" Nothing was sent.")
+        return [Problem(Place(str(spec.path)), f"{told} A run stops here with exit {trouble.code}.", warning=True)]
+    return []
 
 
 def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:

@@ -81,4 +81,5 @@ def allowed(
 def _over(plan: Plan, left: int, name: str) -> str:
     fits = plan.affordable(max(left, 0))
     advice = f"--limit {fits} fits" if fits else "not even one job fits"
-    return f"the plan costs {plan.credits} credits, {max(left, 0)} are left of the {name}: {advice}. Nothing was sent."
+    rest = "1 is left" if left == 1 else f"{max(left, 0)} are left"
+    return f"the plan costs {plan.credits} credits, {rest} of the {name}: {advice}. Nothing was sent."

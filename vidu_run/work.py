@@ -238,7 +238,8 @@ def _warn_of_links(fetch: Sequence[Record], lifetime: int | None, console: Conso
         return
     left = lifetime - (time.time() - min(known)) / 3600
     words = f"the first in {left:.0f} h" if left > 0 else "the first may have already"
-    console.say(f"{len(fetch)} finished videos are not here yet; links expire {lifetime} h after the end, {words}")
+    videos = "1 finished video is" if len(fetch) == 1 else f"{len(fetch)} finished videos are"
+    console.say(f"{videos} not here yet; links expire {lifetime} h after the end, {words}")
 
 
 async def ended(
