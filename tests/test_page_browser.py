@@ -500,6 +500,14 @@ def test_the_closer_look_at_a_clip_that_was_not_made_shows_its_frames_whole(
         expect(whole_ones.first).to_have_attribute("src", re.compile("posters/(?!small)"))
 
 
+@pytest.mark.parametrize(
+    ("error", "said"), [("no luck", "The service could not make it"), ("cancelled by you", "Cancelled by you")]
+)
+def test_a_clip_that_was_not_made_says_why(opened: Open, error: str, said: str) -> None:
+    with opened(a_job("harbour-s1", "failed", error=error)) as seen:
+        expect(clip_of(seen.page, "harbour-s1").locator(".why")).to_have_text(said)
+
+
 def test_where_there_is_no_small_picture_the_whole_one_is_shown(opened: Open, clip: Path, tmp_path: Path) -> None:
     jobs = a_sweep(clip, tmp_path, seeds=1)
     shutil.rmtree(tmp_path / "posters" / "small")

@@ -187,6 +187,10 @@ def test_a_waiting_task_can_be_cancelled_where_the_provider_can(folder: Folder, 
     assert "can not cancel" in told.err
     states = folder("status", "--state", "out/jobs@vidu", "--json").counts()
     assert states == {"submitted": 1, "failed": 1}
+    assert folder("report", "--state", "out/jobs@vidu").code == 0
+    page = (folder.path / "out/jobs@vidu/report.html").read_text()
+    assert "You took it back before it began" in page
+    assert "The API could not make it" not in page
 
 
 def test_a_provider_that_cannot_cancel_says_so(folder: Folder, server: FaultServer) -> None:

@@ -51,6 +51,10 @@ BILLED = frozenset({State.INTENT, State.IN_DOUBT, State.SUBMITTED, State.READY, 
 """Counted against a budget: failed too, until the provider says it charged 0."""
 
 
+TAKEN_BACK = "cancelled by you"
+"""Why a task failed that the user cancelled, as its record says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The latest attempt of a key that counts, as the journal holds it.

@@ -57,6 +57,8 @@ HINTS = {
     "ready": "Finished and paid for. The same command fetches it.",
     "failed": "The API could not make it. Another try is bought by\nvidu-run run SPEC --retry-failed",
     "rejected": "The API refused the request. Change the spec, or try again with\nvidu-run run SPEC --retry-failed",
+    "cancelled": "You took it back before it began, and it cost nothing. It is bought again by\n"
+    "vidu-run run SPEC --retry-failed",
     "moderation": "Moderation judged the input: change the frame or the prompt. Input that is refused again and again "
     "can get an account suspended.",
 }

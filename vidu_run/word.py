@@ -14,7 +14,7 @@ from vidu_run.footing import Where, remembered
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.names import meant
-from vidu_run.record import Record, State
+from vidu_run.record import TAKEN_BACK, Record, State
 from vidu_run.reply import ENDED_BADLY
 from vidu_run.session import Reach
 
@@ -52,7 +52,7 @@ async def _cancelled(api: Api, journal: SqliteJournal, sheet: Sheet, record: Rec
     if look.phase not in ENDED_BADLY:
         console.say(f"{sheet.name}: asked for, but the task goes on ({look.word})")
         return look.word
-    await journal.note(record, State.FAILED, look, "cancelled by you")
+    await journal.note(record, State.FAILED, look, TAKEN_BACK)
     console.say(f"{sheet.name}: cancelled")
     return None
 

@@ -13,7 +13,7 @@ from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.plan import Plan
 from vidu_run.providers.rules import Effective
-from vidu_run.record import Record, State
+from vidu_run.record import TAKEN_BACK, Record, State
 from vidu_run.report.failures import Failure, failures
 
 
@@ -164,8 +164,8 @@ def picture_name(digest: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the page shows beside the status. `made` says what the API makes of a request whose fields were left out;
-    `hints` are what to do, by state (and for refusals by moderation); `retold` has the attempts of a job that has
-    others than the one that counts, `drafts` the clip that a job was promoted from.
+    `hints` are what to do, by state (for refusals by moderation and what the user cancelled, by these words); `retold`
+    has the attempts of a job that has others than the one that counts, `drafts` the clip that a job was promoted from.
     """
 
     pictures: Pictures
@@ -205,7 +205,7 @@ def _jobs(sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen) ->
             "resolution": made.resolution,
             "took": took(record),
             "request": request,
-            "hint": _hint(seen.hints.get(line["state"]), sheet.name),
+            "hint": _hint(seen.hints.get(_ending(line["state"], line["error"])), sheet.name),
             "bytes": record.size if record else None,
             "charged": record is not None and record.charged is not None,
             "history": [_attempt(attempt, record) for attempt in history],
@@ -214,7 +214,7 @@ def _jobs(sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen) ->
 
 
 def _failure(group: Failure, seen: Seen) -> dict[str, Any]:
-    advice = seen.hints["moderation" if group.is_moderation else group.state.value]
+    advice = seen.hints["moderation" if group.is_moderation else _ending(group.state.value, group.cause)]
     return {
         "state": group.state.value,
         "cause": group.cause,
@@ -222,6 +222,11 @@ def _failure(group: Failure, seen: Seen) -> dict[str, Any]:
         "advice": advice,
         "jobs": group.jobs,
     }
+
+
+def _ending(state: str, why: str | None) -> str:
+    """What hints are found by."""
+    return "cancelled" if state == State.FAILED and why == TAKEN_BACK else state
 
 
 def _attempt(attempt: Record, latest: Record | None) -> list[Any]:

@@ -11,6 +11,8 @@ const ABSENT = {
   done: "The file is not in this folder",
 };
 
+const TAKEN_BACK = "cancelled by you";
+
 const HEAD = 64;
 const GAP = 16;
 const touch = matchMedia("(hover: none)");
@@ -161,7 +163,7 @@ function cover(clip, width = Infinity) {
 
 function unexposed(clip, width) {
   const stills = [clip.first, clip.last].filter((frame) => frame?.image);
-  return el("span", { class: "unexposed" }, stills.map((frame) => picture(frame.image, "", "half", width / 2)), el("span", { class: "why" }, ABSENT[clip.state] ?? "No video"));
+  return el("span", { class: "unexposed" }, stills.map((frame) => picture(frame.image, "", "half", width / 2)), el("span", { class: "why" }, clip.error === TAKEN_BACK ? "Cancelled by you" : ABSENT[clip.state] ?? "No video"));
 }
 
 const pointing = (clip) => ({ pointerenter: () => pointed(clip), pointermove: () => pointed(clip) });
