@@ -456,6 +456,18 @@ def test_a_mistake_in_the_first_shot_is_told_once_and_not_again_for_those_that_c
     assert "no job is called" not in done.err
 
 
+def test_a_mistake_in_one_shot_is_not_told_of_the_films_that_mean_it(folder: Folder) -> None:
+    films = 'films: [{name: all, jobs: "*"}, {name: b, jobs: [one, two]}]\njobs:'
+    shots = {**CHAIN, "two": '[{job: oen, frame: last}, frames/b.png], prompt: "two"'}
+    story(folder, shots, HEAD.replace("jobs:", films))
+
+    done = folder("check", "jobs.yaml")
+
+    assert done.code == 2
+    assert "no job is called 'oen'" in done.err
+    assert done.err.count("no job is called") == 1
+
+
 def test_takes_of_a_chain_by_seed_make_one_film_and_templates_name_the_shot_before(folder: Folder) -> None:
     folder.frame("a.png")
     folder.frame("b.png", "red")

@@ -107,6 +107,14 @@ def test_a_resumed_run_subtracts_what_its_tasks_have_behind_them() -> None:
     assert (tally.reckon(5000.0).left, tally.reckon(5000.0).counts) == (None, {"done": 2})
 
 
+def test_a_task_that_ended_while_no_run_was_there_does_not_say_how_long_clips_take() -> None:
+    tally = Tally(500.0, (1, 1), {SHORT: [10.0]})
+    tally.put("old", Part("submitted", SHORT, since=100.0))
+    planned(tally, 2)
+    tally.hear(501.0, "old", "done")
+    assert tally.reckon(501.0).left == pytest.approx(20)
+
+
 def test_what_runs_off_peak_borrows_no_time_from_what_does_not() -> None:
     tally = Tally(0.0, (1, 1), {SHORT: [10.0]})
     planned(tally, 2, SHORT, "day")

@@ -69,7 +69,8 @@ def find_key(
     try:
         return _checked(key_file.read_text(encoding="utf-8").strip(), str(key_file)), str(key_file)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageTrouble(f"--key-file {key_file}: cannot be read ({type(error).__name__})") from None
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise UsageTrouble(f"--key-file {key_file}: cannot be read ({why})") from None
 
 
 def _checked(value: str, source: str) -> str:

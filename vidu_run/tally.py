@@ -157,7 +157,8 @@ class Tally:
     def _learn(self, part: Part, state: str, at: float) -> None:
         if state == AT_API and part.state != AT_API:
             part.since = at
-        if part.state == AT_API and state in ("ready", "done") and part.since is not None:
+        # Of a task of an earlier run nobody knows when it ended: perhaps while none was there.
+        if part.state == AT_API and state in ("ready", "done") and part.since is not None and part.since >= self.begun:
             self.took(part.kind, at - part.since)
         if state == "done" and part.state != "done":
             self.came(at)

@@ -123,7 +123,7 @@ def load(
     shrink = data.get("shrink", False)
     judge = Judge(chosen, rules, path.parent, problems, assume_credits, shrink)
     jobs = judge.jobs(drafts)
-    films, amiss = _films(document, [job.name for job in jobs])
+    films, amiss = _films(document, [job.name for job in jobs], whole=not judge.problems)
     if judge.problems or amiss:
         raise SpecTrouble(fold([*judge.problems, *amiss]))
     return Spec(
@@ -143,7 +143,8 @@ def load(
     )
 
 
-def _films(document: Document, names: Sequence[str]) -> tuple[tuple[Film, ...], list[Problem]]:
+def _films(document: Document, names: Sequence[str], whole: bool) -> tuple[tuple[Film, ...], list[Problem]]:
+    """`whole`: every job is there; else a film may mean one that has a mistake of its own."""
     films, problems, known = [], [], set[str]()
     for number, asked in enumerate(plain(document.data).get("films", ())):
         wanted = (asked["jobs"],) if isinstance(asked["jobs"], str) else tuple(asked["jobs"])
@@ -152,7 +153,7 @@ def _films(document: Document, names: Sequence[str]) -> tuple[tuple[Film, ...], 
             problems.append(Problem(document.place(("films", number, "name")), f"a second film {asked['name']!r}"))
         known.add(asked["name"].casefold())
         for at, pattern in enumerate(wanted):
-            if not meant(pattern, names):
+            if whole and not meant(pattern, names):
                 way = ("films", number, "jobs") if isinstance(asked["jobs"], str) else ("films", number, "jobs", at)
                 problems.append(Problem(document.place(way), f"no job is called {pattern!r}"))
     return tuple(films), problems
