@@ -454,6 +454,8 @@ def test_a_watch_may_begin_before_the_run_follows_it_and_ends_by_itself(folder: 
     watch = Terminal(folder, ["status", "jobs.yaml", "--watch"], 100)
     watch.read(lambda text: "waiting for a run" in text)
     lines = folder.start("status", "jobs.yaml", "--watch", "--json")
+    assert lines.stderr is not None
+    assert "waiting for a run" in lines.stderr.readline()
     running = folder.start(*run_words(server), "--json")
     watch.read()
     told, errors = lines.communicate(timeout=60)
