@@ -139,6 +139,21 @@ def test_the_video_with_a_watermark_is_asked_for_by_itself(folder: Folder, serve
     assert len([line for line in server.requests if line.endswith("/creations")]) == 2
 
 
+def test_a_fresh_link_is_asked_for_by_itself(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(4, extra="concurrency: 4\n")
+    server.row_facts = {"credits": 9}
+    assert folder.buy(server, "--provider", "vidu").code == 0
+    for video in (folder.path / "out/jobs@vidu/videos").iterdir():
+        video.unlink()
+    before = len(listed(server))
+
+    done = folder.buy(server, "--provider", "vidu")
+
+    assert done.code == 0, done.err
+    assert len(listed(server)) == before
+    assert len(server.ledger) == 4
+
+
 def test_a_list_that_shows_others_than_were_asked_for_is_left_and_each_task_asked_about(
     folder: Folder, server: FaultServer
 ) -> None:

@@ -117,7 +117,8 @@ async def deliver(job: Job | Sheet, record: Record, desk: Desk) -> bool:
 
 async def _fresh_link(job: Job | Sheet, record: Record, desk: Desk) -> str | None:
     """Ask the API for the link again; None when the task is now said to have failed. Raises Stopped."""
-    look = await desk.polls.look(record.task_id or "", _wants_watermark(job), record.charged is not None, pause=0.0)
+    # Alone: a row of a list may have the link that has just failed.
+    look = await desk.polls.look(record.task_id or "", _wants_watermark(job), priced=True, pause=0.0, alone=True)
     if look.phase in ENDED_BADLY:
         desk.gave_up(job.name, f"the API has no video any more: {look.error or look.word}")
         return None

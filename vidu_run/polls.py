@@ -79,8 +79,9 @@ class Polls:
         self._asking: set[asyncio.Task[None]] = set()
         self._working: asyncio.Task[None] | None = None
 
-    async def look(self, task_id: str, watermark: bool, priced: bool, pause: float) -> Look:
-        """One look at a task, `pause` seconds from now or a little later; `priced`: its charge is known.
+    async def look(self, task_id: str, watermark: bool, priced: bool, pause: float, alone: bool = False) -> Look:
+        """One look at a task, `pause` seconds from now or a little later; `priced`: its charge is known; `alone`: at
+        once, and not by a list.
 
         Raises Stopped, or ApiTrouble of any kind.
         """
@@ -88,10 +89,13 @@ class Polls:
             raise Stopped
         loop = asyncio.get_running_loop()
         due = _Due(loop.time() + pause, next(self._numbers), task_id, watermark, priced, loop.create_future())
-        heappush(self._due, due)
+        if alone:
+            self._alone.append(due)
+        else:
+            heappush(self._due, due)
         if self._working is None:
             self._working = loop.create_task(self._work())
-        elif self._due[0] is due:
+        elif alone or self._due[0] is due:
             self._wake()
         return await due.answer
 
