@@ -267,6 +267,14 @@ def test_a_shot_between_two_clips_that_were_bought_before_is_let_go_once(
     assert server.double_spent() == []
 
 
+def test_shots_that_wait_for_the_same_clip_go_in_the_order_of_the_spec(folder: Folder, server: FaultServer) -> None:
+    after = {name: f'[{{job: one, frame: last}}, frames/b.png], prompt: "{name}"' for name in ("zoo", "moor", "alp")}
+    story(folder, {"one": CHAIN["one"], **after}, HEAD.replace("timing:", "concurrency: 1\ntiming:"))
+    done = folder.buy(server)
+    assert done.code == 0, done.err
+    assert prompts(server) == ["one", "zoo", "moor", "alp"]
+
+
 def test_an_earlier_take_that_comes_home_under_a_shot_s_name_lets_nothing_go(
     folder: Folder, server: FaultServer
 ) -> None:

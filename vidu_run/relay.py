@@ -34,19 +34,20 @@ class Relay:
         self._provider = provider
         self._journal = journal
         self._out = out
-        self._waiting = {job.name: job for job in waiting}
-        self._behind: defaultdict[str, set[str]] = defaultdict(set)
+        self._gone: set[str] = set()
+        self._waiting: defaultdict[str, list[Job]] = defaultdict(list)
         for job in waiting:
-            for image in job.continued:
-                self._behind[image.job or ""].add(job.name)
+            for name in {image.job for image in job.continued if image.job is not None}:
+                self._waiting[name].append(job)
 
     def after(self, name: str) -> list[Job]:
-        """The jobs that can go now that a clip of this name is here. Each goes once, however many clips it continues
-        and whichever of them is told of first; an earlier clip of the name lets none go.
+        """The jobs that can go now that a clip of this name is here, in their order. Each goes once, however many clips
+        it continues and whichever of them is told of first; an earlier clip of the name lets none go.
         """
-        behind = sorted(self._behind.get(name, set()) & self._waiting.keys())
-        ready = [other for other in behind if all(map(self._clip, self._waiting[other].continued))]
-        return [self._waiting.pop(other) for other in ready]
+        left = (job for job in self._waiting.get(name, ()) if job.name not in self._gone)
+        ready = [job for job in left if all(map(self._clip, job.continued))]
+        self._gone.update(job.name for job in ready)
+        return ready
 
     async def ready(self, job: Job) -> tuple[Job, Job]:
         """The job with its own key, and as it is to be sent: with pictures that stand in the store. Raises BadFrame."""
