@@ -162,6 +162,12 @@ def test_a_query_that_should_wait_for_years_ends_the_run_at_once_and_the_next_ru
     assert len(server.ledger) == 1
 
 
+def most_at_once(server: FaultServer, start: int) -> int:
+    """Of the tasks accepted from this number on the one that had the most running beside it: how many, with itself."""
+    times = [posted.at for posted in server.accepted]
+    return max(sum(0 <= now - at < server.task_seconds for at in times) for now in times[start:])
+
+
 def test_a_full_account_keeps_half_as_many_tasks_at_once_for_the_rest_of_the_run(
     folder: Folder, server: FaultServer
 ) -> None:
@@ -169,9 +175,7 @@ def test_a_full_account_keeps_half_as_many_tasks_at_once_for_the_rest_of_the_run
     server.faults = ["429 QuotaExceeded"]
     server.task_seconds = 0.5
     assert folder.buy(server).code == 0
-    times = [posted.at for posted in server.accepted]
-    at_once = [sum(0 <= now - at < server.task_seconds for at in times) for now in times[8:]]
-    assert 2 <= max(at_once) <= 4
+    assert 2 <= most_at_once(server, 8) <= 4
 
 
 def test_refusals_of_posts_that_went_out_together_halve_the_tasks_at_once_together(
@@ -187,8 +191,7 @@ def test_refusals_of_posts_that_went_out_together_halve_the_tasks_at_once_togeth
 
     server.answer = answer
     assert folder.buy(server).code == 0
-    times = [posted.at for posted in server.accepted]
-    assert max(sum(0 <= now - at < server.task_seconds for at in times) for now in times[12:]) >= 3
+    assert most_at_once(server, 12) >= 3
 
 
 def test_a_run_that_waits_for_nothing_does_not_wait_for_the_slot_of_a_doubt(

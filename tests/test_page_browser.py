@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from test_page import a_document, a_job, encode_clip
 
 from vidu_run.picks import Pick, parse_picks
+from vidu_run.record import TAKEN_BACK
 from vidu_run.report.page import write_page
 from vidu_run.report.poster import frame_thumbnail, make_poster, small
 
@@ -501,7 +502,7 @@ def test_the_closer_look_at_a_clip_that_was_not_made_shows_its_frames_whole(
 
 
 @pytest.mark.parametrize(
-    ("error", "said"), [("no luck", "The service could not make it"), ("cancelled by you", "Cancelled by you")]
+    ("error", "said"), [("no luck", "The service could not make it"), (TAKEN_BACK, "Cancelled by you")]
 )
 def test_a_clip_that_was_not_made_says_why(opened: Open, error: str, said: str) -> None:
     with opened(a_job("harbour-s1", "failed", error=error)) as seen:

@@ -90,13 +90,13 @@ class Polls:
         loop = asyncio.get_running_loop()
         due = _Due(loop.time() + pause, next(self._numbers), task_id, watermark, priced, loop.create_future())
         if alone:
-            self._alone.append(due)
+            self._by_itself(due)
         else:
             heappush(self._due, due)
+            if self._due[0] is due:
+                self._wake()
         if self._working is None:
             self._working = loop.create_task(self._work())
-        elif alone or self._due[0] is due:
-            self._wake()
         return await due.answer
 
     async def close(self) -> None:
@@ -214,7 +214,7 @@ class Polls:
         except Unavailable:
             # Whether it is the list alone, one task by itself tells.
             self._failed += 1
-            self._alone.append(asked.pop())
+            self._by_itself(asked.pop())
             raise
         except ApiTrouble as error:
             # Also where the key is refused: what a firewall thinks of so long a question is no word on the key.
@@ -227,11 +227,16 @@ class Polls:
             row = rows.get(due.task_id)
             if row is not None and due.answered_by(row):
                 _tell(due, row)
-            elif self._stop.waiting:
-                _tell(due, Stopped())
             else:
-                self._alone.append(due)
-        self._wake()
+                self._by_itself(due)
+
+    def _by_itself(self, due: _Due) -> None:
+        """Asked about next, and not by a list."""
+        if self._stop.waiting:
+            _tell(due, Stopped())
+        else:
+            self._alone.append(due)
+            self._wake()
 
     def _leave_lists(self, why: str) -> None:
         self._lists, self._failed = False, 0
