@@ -399,7 +399,7 @@ LINKS = {
     ),
     "a mapping for a field": (
         "[{frame: frames/k1.png, prompt: {file: a.txt}}, frames/k2.png]",
-        ["3:58: prompt must be text or a number or true or false or null, not the mapping {'file': 'a.txt'}"],
+        ["3:58: prompt must be text or a number or true or false, not the mapping {'file': 'a.txt'}"],
     ),
     "one frame": (
         "[{frame: frames/k1.png}]",

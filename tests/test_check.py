@@ -18,6 +18,7 @@ from referencing.exceptions import Unresolvable
 
 from vidu_run.api.body import Body
 from vidu_run.errors import SpecTrouble
+from vidu_run.frames import EXIF_ORIENTATION
 from vidu_run.job import Frame, Job
 from vidu_run.key import fragment, new_marker
 from vidu_run.providers.catalogue import UnknownProvider, validator
@@ -115,7 +116,7 @@ def test_a_model_has_its_own_sizes(frames: Folder, fields: dict[str, Any], told:
     path = spec(frames, **fields)
     if fields["resolution"] == 720:
         (line,) = lines(path)
-        assert line == "jobs.yaml:5:98: resolution must be text or null, not the number 720; did you mean 720p?"
+        assert line == "jobs.yaml:5:98: resolution must be text, not the number 720; did you mean 720p?"
     else:
         assert wrong(frames, **fields)[0].startswith(told)
 
@@ -176,7 +177,8 @@ def test_a_value_of_another_type_is_refused(frames: Folder, field: str) -> None:
     others += [] if isinstance(GOOD[field], bool) else [True]
     for other in others:
         told = lines(spec(frames, **{field: other}))
-        assert any(f"{field} must be " in line or "has no 'a'" in line for line in told)
+        wanted = (f"{field} must be ", f"{field} cannot be the text '5': leave the quotes out", "has no 'a'")
+        assert any(words in line for words in wanted for line in told)
         templated = frames.write(
             f"version: 1\nprovider: octopusx\nvars: {{v: {json.dumps(other)}}}\njobs:\n"
             f'  - request: {{model: viduq2-turbo, images: {json.dumps(IMAGES)}, {field}: "{{{{ v }}}}"}}\n'
@@ -287,6 +289,15 @@ def test_the_messages_about_shapes_give_the_sizes(folder: Folder) -> None:
     ]
     folder.frame("b.png", size=(10, 50))
     assert wrong(folder) == ["frames/b.png is 10x50; a frame's shape must lie between 1:4 and 4:1"]
+
+
+def test_a_frame_that_lies_on_its_side_beside_an_upright_one_is_told_as_the_reason(folder: Folder) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    folder.frame("a.png", size=(54, 96))
+    Image.new("RGB", (96, 54)).save(folder.path / "frames/b.png", "JPEG", exif=exif)
+    (line,) = wrong(folder)
+    assert line.endswith("; frames/b.png is turned by its EXIF data, which the API may ignore: save it upright")
 
 
 def picture(form: str, **options: Any) -> bytes:
@@ -405,8 +416,8 @@ def test_a_body_is_at_most_20_mb_after_base64(frames: Folder) -> None:
     (job,) = check(frames).jobs
     assert 19_999_800 < reckoned(job) <= 20_000_000
     assert wrong(frames, prompt="x" * 200) == [
-        "the request would be 20.0 MB after base64, more than the 20 MB the API takes: make the frames smaller (JPEG "
-        "or WebP) or give them as https URLs"
+        "the request would be 20.0 MB after base64, more than the 20 MB the API takes: write `shrink: true` at the top "
+        "of the spec, or give the frames as https URLs"
     ]
     padded(frames, 7_600_000)
     assert len(wrong(frames)) == 1

@@ -17,7 +17,7 @@ FLOORS: list[tuple[str, list[str]]] = [
         ["errors", "reply", "pace", "mp4", "price", "access", "tally", "sieve", "stop", "providers.rules", "__init__"],
     ),
     ("things", ["job", "outcome", "files", "lock", "meter", "screen", "local.manner", "slots"]),
-    ("pure", ["key", "record", "names", "spec.template", "spec.axes", "spec.words"]),
+    ("pure", ["key", "record", "names", "spec.template", "spec.axes", "spec.words", "spec.broken"]),
     ("changes", ["difference", "graph"]),
     ("plans", ["plan", "compare", "caution", "journal.port"]),
     (

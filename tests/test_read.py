@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from vidu_run.errors import SpecTrouble
 from vidu_run.spec import read
@@ -103,12 +104,12 @@ TRAPS: dict[str, tuple[str, list[str]]] = {
         ["1:1: the tag tag:yaml.org,2002:python/object/apply:o…: a spec has no tags"],
     ),
     "two documents": ("a: 1\n---\nb: 2\n", ["2:1: a second document; a spec is one"]),
-    "a colon in a text": ("prompt: Boat: turning", ["1:13: not YAML: mapping values are not allowed in this context"]),
-    "a list without an end": ("a: [1,\n", ["2:1: not YAML: did not find expected node content"]),
-    "a tab for blanks": ("a:\n\tb: 1\n", ["2:1: not YAML: found character that cannot start any token"]),
     "a number without end": (f"a: {'9' * 5000}", [f"1:4: {'9' * 39}… is too large a number"]),
     "an exponent without end": ("a: -1e999", ["1:4: -1e999 is too large a number"]),
-    "half a surrogate": ('a: "\\ud800"', ["1:7: not YAML: found invalid Unicode character escape code"]),
+    "half a surrogate": (
+        'a: "\\ud800"',
+        ["1:7: not YAML: a backslash in double quotes is written \\\\, or the text stands in single quotes"],
+    ),
 }
 
 
@@ -117,6 +118,69 @@ def test_what_yaml_would_cut_double_or_run_is_an_error_at_its_place(
     text: str, lines: list[str], tmp_path: Path
 ) -> None:
     assert trouble(tmp_path, text) == [f"spec.yaml:{line}" for line in lines]
+
+
+SLIPS: dict[str, tuple[str, str]] = {
+    "a colon in a text": ("prompt: Boat: turning", "1:13: a text with a colon and a blank in it needs quotes"),
+    "a line too deep": ("a: x\n   b: y\n", "2:5: this line is indented deeper than the one it goes on with"),
+    "a request beside its item": (
+        "jobs:\n  - name: a\n  request:\n    seed: 1\n",
+        "3:3: a list goes on here without a -; what belongs to the item above is indented deeper",
+    ),
+    "a line between two depths": (
+        "a:\n    b: 1\n  c: 2\n",
+        "3:3: this line is indented like none of those it could belong to",
+    ),
+    "an item among keys": ("a:\n  b: 1\n  - c\n", "3:3: an item of a list among keys"),
+    "a list behind its key": (
+        "a: - b\n",
+        "1:4: a list begins on a line of its own; a text that begins with - needs quotes",
+    ),
+    "a tab for blanks": ("a:\n\tb: 1\n", "2:1: a tab: lines are indented with blanks"),
+    "a tab below blanks": ("a:\n  b: 1\n\tc: 2\n", "3:1: a tab: lines are indented with blanks"),
+    "a key without a blank": ("a: 1\nb:2\nc: 3\n", "2:1: this line has no key: a key ends with a colon and a blank"),
+    "a quote without an end": ('a: 1\nb: "x y\nc: 2\n', '2:4: the " that begins here has no end'),
+    "an apostrophe in quotes": (
+        "a: 'it's a boat'\n",
+        "1:8: the quotes end before this; within them a ' is written ''",
+    ),
+    "quotes in quotes": (
+        'a: "he said "go" now"\n',
+        '1:14: the quotes end before this; within them a " is written \\"',
+    ),
+    "a backslash in quotes": (
+        'a: "C:\\shots"\n',
+        "1:7: a backslash in double quotes is written \\\\, or the text stands in single quotes",
+    ),
+    "an at sign": ("a: @boat", "1:4: a text that begins with @ needs quotes"),
+    "an asterisk": ("a: * boat", "1:5: a text that begins with * needs quotes"),
+    "a question mark": ("a: ? boat", "1:4: a text that begins with ? needs quotes"),
+    "a closing brace": ("a: }", "1:4: a text that begins with } needs quotes"),
+    "a text beside its bar": ("a: | boat\n", "1:6: the text of a | begins on the next line, indented"),
+    "a list without an end": ("a: [1,\n", "2:1: a [ or { before this has no end"),
+    "a list that the next line ends": (
+        "a: [1, 2\nb: 3\n",
+        "1:4: the [ that begins here has no end, or a comma is missing in it",
+    ),
+    "a mapping without an end": (
+        "a: {b: 1\n",
+        "1:4: the { that begins here has no end, or a comma is missing in it",
+    ),
+    "a comma forgotten": ('a: ["b" "c"]\n', "1:9: within [ a comma is missing here, or quotes around a text"),
+    "a bracket too many": ("a: [1]]\n", "1:7: nothing may follow the ] in this line"),
+}
+
+
+@pytest.mark.parametrize(("text", "line"), SLIPS.values(), ids=SLIPS.keys())
+@pytest.mark.parametrize("loader", [yaml.Loader, read.LOADER])
+def test_a_slip_of_the_pen_is_told_in_the_writers_words_by_both_parsers(
+    loader: type, text: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "LOADER", loader)
+    place, _, words = line.partition(": ")
+    (found,) = trouble(tmp_path, text)
+    assert found.endswith(f": not YAML: {words}")
+    assert found.startswith(f"spec.yaml:{place}:") or (loader is yaml.Loader and "backslash" in words)
 
 
 def test_all_traps_of_a_file_are_told_at_once(tmp_path: Path) -> None:
@@ -194,7 +258,7 @@ HOSTILE: dict[str, tuple[str, str]] = {
     "laughs": (billion_laughs(), "1:5: the anchor &a0"),
     "merges": (merges(), "1:5: the anchor &a0"),
     "tags": ("!" * 100_000, "1:1: the tag tag:yaml.org,2002:!!!!"),
-    "quotes": ("'" * 99_999, "not YAML: found unexpected end of stream"),
+    "quotes": ("'" * 99_999, "1:1: not YAML: the ' that begins here has no end"),
     "a long anchor": (f"a: &{'x' * 100_000} b", f"1:4: the anchor &{'x' * 39}…"),
     "a long alias": (f"a: *{'x' * 100_000}", f"1:4: the alias *{'x' * 39}…"),
     "a long key, twice": (f"? {'k' * 100_000}\n: 1\n? {'k' * 100_000}\n: 2\n", "3:3: 'kkk"),

@@ -177,10 +177,19 @@ def image_findings(images: Sequence[Image], rules: ImageRules) -> list[Finding]:
                 (
                     ("images",),
                     f"{first.source} is {first.width}x{first.height} and {last.source} {last.width}x{last.height}: "
-                    f"their shapes differ by {quotient:.2f}, allowed is {rules.closeness_min} to {rules.closeness_max}",
+                    f"their shapes differ by {quotient:.2f}, allowed is {rules.closeness_min} to "
+                    f"{rules.closeness_max}{_lying(first, last)}",
                 )
             )
     return found
+
+
+def _lying(first: Frame, last: Frame) -> str:
+    """Two frames that look alike wherever EXIF is heeded: why they are not, where it may not be."""
+    if first.turned == last.turned:
+        return ""
+    turned = first if first.turned else last
+    return f"; {turned.source} is turned by its EXIF data, which the API may ignore: save it upright"
 
 
 def field_size(text: str) -> int:
@@ -203,7 +212,7 @@ def size_findings(fields: int, rules: ImageRules) -> list[Finding]:
         (
             ("images",),
             f"the request would be {size / 1e6:.1f} MB after base64, more than the {rules.body_bytes / 1e6:g} MB the "
-            "API takes: make the frames smaller (JPEG or WebP) or give them as https URLs",
+            "API takes: write `shrink: true` at the top of the spec, or give the frames as https URLs",
         )
     ]
 

@@ -11,7 +11,6 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import yaml
 
 from vidu_run.errors import Place, Problem, SpecTrouble
 from vidu_run.files import meant_spec
+from vidu_run.spec.broken import UNQUOTED_TEMPLATE, slip
 
 MOST_BYTES = 64 << 20
 MOST_DEPTH = 32
@@ -74,7 +74,8 @@ def parse_yaml(text: str, shown: str) -> Document:
         _guard(text, shown)
         node = yaml.compose(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
-        raise SpecTrouble([Problem(_place(shown, error.problem_mark), _yaml_words(error, text))]) from None
+        mark, words = slip(error, text)
+        raise SpecTrouble([Problem(_place(shown, mark), words)]) from None
     except yaml.YAMLError as error:
         raise SpecTrouble([Problem(Place(shown), f"not YAML: {error}".splitlines()[0])]) from None
     if node is None:
@@ -163,7 +164,7 @@ class _Builder:
 
     def _mapping(self, node: yaml.MappingNode, way: Path_) -> dict[str, Any] | None:
         if any(isinstance(key, yaml.MappingNode) for key, _ in node.value):
-            self._problem(node, 'a template needs quotes: write "{{ … }}"')
+            self._problem(node, UNQUOTED_TEMPLATE)
             return None
         built: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -244,14 +245,6 @@ def _short(text: str) -> str:
 
 def _place(shown: str, mark: Any) -> Place:
     return Place(shown, mark.line + 1, mark.column + 1) if mark else Place(shown)
-
-
-def _yaml_words(error: yaml.MarkedYAMLError, text: str) -> str:
-    number = error.problem_mark.line if error.problem_mark else 0
-    line = next(islice(text.splitlines(), number, None), "")
-    if re.search(r":\s+\{\{|-\s+\{\{", line):
-        return 'a template needs quotes: write "{{ … }}"'
-    return f"not YAML: {error.problem or error.context}"
 
 
 def walk(data: Any, way: Path_ = ()) -> Iterator[tuple[Path_, Any]]:

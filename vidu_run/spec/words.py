@@ -20,6 +20,9 @@ TYPES = {
 TEMPLATE = r"\{\{"
 """How the spec's schema says that a text must hold a template."""
 
+BARE = re.compile(r"-?[0-9]+|true|false")
+"""Texts that are another kind of value without their quotes."""
+
 FORMS = {
     r"^https://[^\s]+$": "is not an https URL",
     r"\*|\{\{": "is no pattern: it needs a *",
@@ -52,9 +55,9 @@ def describe(error: Error, subject: str, model: str | None = None) -> str:
         case "minimum" | "maximum":
             return f"{subject} {shown(value)} is not allowed{of_model} ({_bounds(error.schema)})"
         case "type":
-            kinds = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-            wanted = " or ".join(TYPES[kind] for kind in kinds)
-            return f"{subject} must be {wanted}, not {_kind(value)} {shown(value)}{_sized(subject, value)}"
+            return (
+                f"{subject} must be {_kinds(error.schema)}, not {_kind(value)} {shown(value)}{_sized(subject, value)}"
+            )
         case "minItems" | "maxItems":
             return f"{subject} has {_count(value, 'item', 'items')} ({_items(error.schema)})"
         case "maxLength":
@@ -68,7 +71,8 @@ def describe(error: Error, subject: str, model: str | None = None) -> str:
         case "uniqueItems":
             return f"{subject} holds the same twice"
         case "pattern" if error.validator_value == TEMPLATE:
-            return f'{subject} must be a value of its kind or a template "{{{{ … }}}}", not the text {shown(value)}'
+            bare = "leave the quotes out, or " if BARE.fullmatch(value) else ""
+            return f'{subject} cannot be the text {shown(value)}: {bare}write a template "{{{{ … }}}}"'
         case "pattern":
             form = FORMS.get(error.validator_value, f"does not have the form {error.validator_value}")
             return f"{subject} {shown(value)} {form}"
@@ -105,6 +109,13 @@ def one_line(name: str) -> str:
 def _json_like(value: Any) -> str:
     words = {True: "true", False: "false", None: "null"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _kinds(schema: dict[str, Any]) -> str:
+    """Of a value that may be null or a template too only what it is in the end."""
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    spare = {"null", "string"} if "then" in schema else {"null"}
+    return " or ".join(TYPES[kind] for kind in kinds if kind not in spare or len(kinds) == 1)
 
 
 def _kind(value: Any) -> str:
