@@ -321,6 +321,26 @@ def test_a_state_word_nobody_knows_means_still_running_and_is_told_once(folder: 
     assert len(server.requests) > 9
 
 
+def test_a_task_that_is_withheld_keeps_no_other_from_its_video_and_nothing_more_is_bought(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(6)
+    patience(folder, settle=0.5)
+    withheld = says(http(envelope(403, "Forbidden", "not yours"), "403 Forbidden"))
+    server.look = lambda path: withheld if "/t-1/" in path else None
+    server.task_seconds = 0.2
+    left = folder.buy(server)
+    assert left.code == 5, left.err
+    assert "stopping   task t-1: HTTP 403 Forbidden: not yours; nothing new is sent" in left.err
+    told = left.counts()
+    assert told["submitted"] == 1
+    assert told["done"] == len(server.ledger) - 1 >= 1
+    assert told["planned"] == 6 - len(server.ledger)
+    server.look = lambda path: None
+    assert folder.buy(server).counts() == {"done": 6}
+    assert len(server.ledger) == 6
+
+
 def test_a_task_that_is_unknown_for_a_moment_is_asked_for_again(folder: Folder, server: FaultServer) -> None:
     folder.sweep(2)
     patience(folder, settle=10)

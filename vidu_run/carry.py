@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from vidu_run.api.trouble import ApiTrouble, DownloadFailed, KeyRefused, Missing, TooMany
+from vidu_run.api.trouble import ApiTrouble, DownloadFailed, Forbidden, KeyRefused, Missing, TooMany
 from vidu_run.desk import Desk
 from vidu_run.errors import Exit
 from vidu_run.files import make_folder
@@ -49,8 +49,11 @@ async def wait(job: Job | Sheet, record: Record, desk: Desk, ask_first: bool = F
                 return seen
             ran, pause, ask_first = age, usual.pause(desk.timing, age), False
             why = f"no result within {desk.timing.deadline(record.off_peak):g} s"
-        except Missing as error:
-            why = f"{error} {record.task_id}; it is not bought again (`resolve … --abandon` gives it up)"
+        except (Missing, Forbidden) as error:
+            why = f"task {record.task_id}: {error}"
+            if isinstance(error, Forbidden):
+                desk.stop.submits(Exit.ACCOUNT, why)
+            why = f"{why}; it is not bought again (`resolve … --abandon` gives it up)"
             pause = usual.pause(desk.timing, time.time() - accepted)
             patience = min(deadline, begun + desk.timing.settle)
         except KeyRefused as error:

@@ -18,7 +18,7 @@ from yarl import URL
 from vidu_run import __version__
 from vidu_run.access import Access
 from vidu_run.api.body import Body
-from vidu_run.api.trouble import ApiTrouble, KeyRefused, Missing, TooMany, Unavailable
+from vidu_run.api.trouble import ApiTrouble, Forbidden, KeyRefused, Missing, TooMany, Unavailable
 from vidu_run.outcome import Evidence
 from vidu_run.pace import Timing
 from vidu_run.providers.rules import Provider
@@ -229,8 +229,10 @@ class _Phases:
 
 def _document(reply: _Reply, called: str) -> object:
     """What a query was answered. Raises ApiTrouble or one of its kinds."""
-    if reply.status in (401, 402, 403):
+    if reply.status in (401, 402):
         raise KeyRefused(_refused(reply))
+    if reply.status == 403:
+        raise Forbidden(_refused(reply))
     if reply.status == 429:
         raise TooMany(_refused(reply), reply.headers.get("Retry-After"))
     if reply.status != 200:

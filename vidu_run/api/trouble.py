@@ -19,6 +19,10 @@ class KeyRefused(ApiTrouble):
     """401, 402 or 403 on a query."""
 
 
+class Forbidden(KeyRefused):
+    """403: it may be this one task that is withheld."""
+
+
 class TooMany(ApiTrouble):
     """429 on a query; `retry_after` is the header's text."""
 
