@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_network import patience
 
-from vidu_run.pace import FEW, Timing, Usual
-from vidu_run.polls import MOST_A_SECOND
+from vidu_run.pace import FEW, MOST_A_SECOND, QUIET, Ceiling, Timing, Usual
 
 TIMING = Timing()
 
@@ -89,6 +88,23 @@ def test_a_pause_is_never_negative_nor_longer_than_to_the_first_end_or_the_longe
 
     assert len(usual.ages) <= 200
     assert 0 <= usual.pause(TIMING, age) <= max(TIMING.poll_max, max(usual.ages, default=0.0) - age)
+
+
+def test_a_429_halves_what_is_asked_those_of_one_moment_together_and_quiet_minutes_double_it_again() -> None:
+    ceiling = Ceiling()
+    usual = ceiling.gap(0.0)
+    assert usual == 1 / MOST_A_SECOND
+    for _ in range(20):
+        ceiling.refused(asked=10.0, now=10.5)
+    assert ceiling.gap(10.5) == 2 * usual
+    ceiling.refused(asked=10.6, now=11.0)
+    assert ceiling.gap(11.0 + QUIET - 1) == 4 * usual
+    assert ceiling.gap(11.0 + QUIET + 1) == 2 * usual
+    assert ceiling.gap(11.0 + 9 * QUIET) == usual
+    for moment in range(1000, 1100):
+        ceiling.refused(asked=moment, now=moment + 0.5)
+    assert ceiling.gap(1100.0) == 1.0
+    assert ceiling.gap(1100.0 + 20 * QUIET) == usual
 
 
 def listed(server: FaultServer) -> list[list[str]]:

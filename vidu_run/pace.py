@@ -17,6 +17,12 @@ OFF_PEAK_DEADLINE = 49 * 3600.0
 """Off-peak tasks end within 48 h by the API's word; one hour of grace."""
 
 
+MOST_A_SECOND = 500.0
+"""Questions; our own choice, since no provider publishes a limit."""
+
+QUIET = 60.0
+"""Seconds without a 429 after which twice as much is asked again."""
+
 LATEST = 200
 """Tasks of a kind whose lengths are remembered: a service is faster at night."""
 
@@ -84,6 +90,26 @@ class Usual:
             return poll_interval(timing, age)
         earliest = self.ages[known // 50]
         return earliest - age if age < earliest else min(timing.poll_max, max(timing.poll_min, age / 20))
+
+
+@dataclass(slots=True)
+class Ceiling:
+    """How long to wait between two questions, in seconds: what a 429 doubles, and each quiet minute halves again."""
+
+    _gap: float = 1 / MOST_A_SECOND
+    _since: float = -math.inf
+
+    def gap(self, now: float) -> float:
+        while self._gap > 1 / MOST_A_SECOND and now - self._since > QUIET:
+            self._gap /= 2
+            self._since += QUIET
+        return max(self._gap, 1 / MOST_A_SECOND)
+
+    def refused(self, asked: float, now: float) -> None:
+        """A question of the moment `asked` was answered with a 429. Those that went out together count as one."""
+        if asked >= self._since:
+            self._gap = min(1.0, self.gap(now) * 2)
+            self._since = now
 
 
 def backoff(timing: Timing, tries: int, chance: float) -> float:

@@ -17,12 +17,9 @@ from typing import Any
 from vidu_run.api.client import ROWS, Api
 from vidu_run.api.trouble import ApiTrouble, TooMany, Unavailable
 from vidu_run.errors import Exit
-from vidu_run.pace import Timing
+from vidu_run.pace import Ceiling, Timing
 from vidu_run.reply import Look, Phase
 from vidu_run.stop import Gate, Stop, Stopped
-
-MOST_A_SECOND = 500.0
-"""Requests; our own choice, since no provider publishes a limit. Each 429 halves it for the rest of the run."""
 
 PULSE = 0.04
 """Seconds between two times at which something is asked. What has come due in between is asked together: then what
@@ -73,7 +70,7 @@ class Polls:
         self._failed = 0
         self._listed = False
         self._numbers = count()
-        self._gap = 1 / MOST_A_SECOND
+        self._ceiling = Ceiling()
         self._free_at = 0.0
         self._waking: asyncio.Future[None] | None = None
         self._asking: set[asyncio.Task[None]] = set()
@@ -136,8 +133,9 @@ class Polls:
     def _ask_some(self) -> None:
         """What has come due, as far as the ceiling lets it: one list, and then one by one."""
         now = asyncio.get_running_loop().time()
-        self._free_at = now + max(PULSE, self._gap)
-        left = 1 if self._gate.shut else max(1, int(PULSE / self._gap))
+        gap = self._ceiling.gap(now)
+        self._free_at = now + max(PULSE, gap)
+        left = 1 if self._gate.shut else max(1, int(PULSE / gap))
         # Of one request at a time each list would leave none for what is asked about by itself.
         self._listed = self._lists and not (left == 1 and self._alone and self._listed)
         if self._listed:
@@ -183,11 +181,13 @@ class Polls:
 
     async def _answered(self, asked: list[_Due], asking: Coroutine[Any, Any, None]) -> None:
         """Whatever happens, nobody waits for ever."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         try:
             await asking
         except BaseException as error:
             if isinstance(error, TooMany):
-                self._gap = min(1.0, self._gap * 2)
+                self._ceiling.refused(begun, loop.time())
             for due in asked:
                 _tell(due, error if isinstance(error, Exception) else Stopped())
             if not isinstance(error, Exception):
