@@ -51,6 +51,19 @@ def test_a_rehearsal_spends_nothing_and_says_what_it_would_cost(folder: Folder) 
     assert "1 to submit · free · bought it would cost 40 credits ($0.20)" in ran.err
 
 
+def test_of_several_specs_each_plan_is_named(folder: Folder) -> None:
+    folder.sweep(1)
+    (folder.path / "b.yaml").write_text((folder.path / "jobs.yaml").read_text())
+    both = ("plan", "jobs.yaml", "b.yaml")
+    assert [line for line in folder(*both).out.splitlines() if line.endswith(":")] == ["jobs.yaml:", "b.yaml:"]
+    assert [line for line in folder(*both, "--markdown").out.splitlines() if line.startswith("#")] == [
+        "### jobs.yaml",
+        "### b.yaml",
+    ]
+    assert [told["spec"] for told in json.loads(folder(*both, "--json").out)] == ["jobs.yaml", "b.yaml"]
+    assert "jobs.yaml:" not in folder("plan", "jobs.yaml").out
+
+
 def test_each_job_says_why_its_step_is_taken(folder: Folder, server: FaultServer) -> None:
     spec = folder.sweep(6, extra="concurrency: 1\n")
     server.faults = ["ok", "400 FieldInvalid", "lost-reply", "ok", "ok"]

@@ -200,9 +200,12 @@ def test_a_job_delivered_elsewhere_is_skipped_and_bought_again_only_on_request(
     (folder.path / "out/jobs").mkdir()
     (folder.path / "out/jobs/results.jsonl").write_bytes(ledger)
     assert "done elsewhere" in folder("plan", "jobs.yaml", "--base-url", server.base_url).out
+    assert "but results.jsonl lists what was delivered" in folder("status", "jobs.yaml").err
     assert folder.buy(server).code == 0
     assert len(server.accepted) == 1
     assert (folder.path / "out/jobs/results.jsonl").read_bytes() == ledger
+    assert "job-1  delivered elsewhere, and not here" in folder("status", "jobs.yaml").out
+    assert "1 delivered: 1: delivered elsewhere, and not here" in folder("status", "jobs.yaml", "--verify").out
     assert folder.buy(server, "--rebuy").code == 0
     assert len(server.accepted) == 2
 
@@ -391,6 +394,9 @@ def test_verify_tells_a_video_whose_bytes_have_changed(folder: Folder, server: F
     video.write_bytes(bytes(len(server.video)))
     told = folder("status", "jobs.yaml", "--verify", "--json")
     assert told.document["jobs"][0]["error"] == "its file has changed"
+    assert folder("status", "jobs.yaml", "--verify").out.endswith("\n1 delivered: 1: its file has changed\n")
+    video.write_bytes(server.video)
+    assert folder("status", "jobs.yaml", "--verify").out.endswith("\n1 delivered: every file is as it came\n")
 
 
 def test_a_rehearsal_whose_video_is_gone_fetches_it_from_the_local_api_again(folder: Folder) -> None:

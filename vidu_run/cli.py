@@ -288,11 +288,13 @@ def status(spec: Path | None, state: Path | None, as_json: bool, verify: bool, w
             document = view.status_of(journal, out, lives, picks, verify)
             rows = [] if as_json else view.rows_of(document)
         else:
-            document, rows = view.brief(journal, lives)
+            document, rows = view.brief(journal, out, lives)
     if as_json:
         console.raw(json.dumps(document, ensure_ascii=False))
     else:
         console.answer(show.status_text(document, rows))
+        if verify:
+            console.answer(show.verified_text(document["jobs"]))
     return Exit.DONE
 
 

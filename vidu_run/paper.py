@@ -15,14 +15,16 @@ from vidu_run.spec.load import Spec
 
 
 def planned(plans: Sequence[Planned], balances: Sequence[Balance | None], form: str) -> str:
-    """`form` is text, markdown or json; one spec's JSON is an object, several are a list."""
+    """`form` is text, markdown or json; one spec's JSON is an object, several are a list. Of several each is named."""
     pairs = list(zip(plans, balances, strict=True))
     if form == "json":
         documents = [_document(made, balance) for made, balance in pairs]
         return json.dumps(documents[0] if len(documents) == 1 else documents, ensure_ascii=False)
-    if form == "markdown":
-        return "\n\n".join(show.plan_markdown(made.plan, made.prices, made.spec.provider.rehearses) for made in plans)
-    return "\n".join(line for made, balance in pairs for line in _lines(made, balance))
+    texts = [_markdown(made) if form == "markdown" else "\n".join(_lines(made, balance)) for made, balance in pairs]
+    if len(plans) == 1:
+        return texts[0]
+    heads = [show.heading(made.spec.path, form) for made in plans]
+    return "\n\n".join(f"{head}\n{text}" for head, text in zip(heads, texts, strict=True))
 
 
 def compared(found: tuple[Comparison, Spec], form: str) -> str:
@@ -42,7 +44,11 @@ def _document(made: Planned, balance: Balance | None) -> dict[str, object]:
     if balance is not None:
         document["balance"] = {"credits": balance.credits, "concurrency": balance.concurrency}
     problems = ({"place": str(p.place), "message": p.message, "job": p.job} for p in made.warnings())
-    return {**document, "warnings": list(problems)}
+    return {"spec": made.spec.path.as_posix(), **document, "warnings": list(problems)}
+
+
+def _markdown(made: Planned) -> str:
+    return show.plan_markdown(made.plan, made.prices, made.spec.provider.rehearses)
 
 
 def _lines(made: Planned, balance: Balance | None) -> list[str]:

@@ -91,6 +91,11 @@ def time_text(seconds: float, clip_seconds: float) -> str:
     return f"about {words}: clips have taken {clip_seconds:.0f} s here"
 
 
+def heading(path: Path, form: str) -> str:
+    """Over the plan of one spec among several; `form` is text or markdown."""
+    return f"### {_cell(path.as_posix())}\n" if form == "markdown" else f"{path}:"
+
+
 def plan_markdown(plan: Plan, prices: Prices, rehearses: bool) -> str:
     rows = [(step.word, step.job.name, _price(step), step.reason) for step in plan.steps]
     return _markdown(plan_summary(plan, prices, rehearses), ("step", "job", "credits", "reason"), rows)
@@ -206,6 +211,14 @@ def status_text(head: Mapping[str, Any], rows: Sequence[tuple[str, str, str]]) -
     width = max((len(name) for _, name, _ in rows), default=4)
     lines = [f"{head['spec']}  {head['provider']}  {counts_text(head['counts'])}"]
     return "\n".join([*lines, *(f"  {state:<10} {name:<{width}}  {tail}" for state, name, tail in rows)])
+
+
+def verified_text(jobs: Sequence[Mapping[str, Any]]) -> str:
+    """What reading the files of these jobs again has come to: an error of a delivered one is about its file."""
+    wrong = [job["error"] for job in jobs if job["state"] == "done" and job["error"]]
+    read = sum(job["state"] == "done" for job in jobs)
+    found = " · ".join(f"{count:,}: {why}" for why, count in Counter(wrong).items())
+    return f"{read:,} delivered: {found or 'every file is as it came'}"
 
 
 def film_made(file: Path, film: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from vidu_run.files import file_digest
 from vidu_run.job import Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.reader import ReadJournal
+from vidu_run.ledger import NAME as LEDGER
 from vidu_run.programme import FACT, programme
 from vidu_run.record import Record, State
 from vidu_run.report.data import counts_of, public, status
@@ -20,6 +21,8 @@ from vidu_run.report.data import counts_of, public, status
 if TYPE_CHECKING:
     from vidu_run.picks import Picks
 
+
+ELSEWHERE = "delivered elsewhere, and not here"
 
 Row = tuple[str, str, str]
 """A job's state and name, and what there is to say of it: its error, its video, or its task."""
@@ -46,6 +49,8 @@ def _nothing_in(out: Path) -> UsageTrouble:
     rehearsal = out.with_name(f"{out.name}.local")
     there = (rehearsal / state_file.NAME).exists()
     hint = f"; a rehearsal is in {rehearsal}: add --provider local" if there else ""
+    if not hint and (out / LEDGER).exists():
+        hint = f", but {LEDGER} lists what was delivered: `plan` and `run` read it"
     return UsageTrouble(f"{out}: nothing has been run here yet{hint}")
 
 
@@ -66,10 +71,13 @@ def has_films(journal: ReadJournal) -> bool:
     return (journal.meta(FACT) or "[]") != "[]"
 
 
-def brief(journal: ReadJournal, run_lives: bool) -> tuple[dict[str, Any], list[Row]]:
+def brief(journal: ReadJournal, out: Path, run_lives: bool) -> tuple[dict[str, Any], list[Row]]:
     """Of the object of `status --json` what a person is shown: the requests and axes of many jobs take a while."""
     shown = {state: public(state, run_lives).value for state in State}
-    rows = [(shown[state], name, text) for name, state, text in journal.standings()]
+    rows = [
+        (shown[state], name, ELSEWHERE if listed and not (out / text).is_file() else text)
+        for name, state, text, listed in journal.standings()
+    ]
     spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
     return {"spec": spec, "provider": provider, "counts": counts_of(state for state, _, _ in rows)}, rows
 
@@ -86,5 +94,5 @@ def _verified(record: Record, out: Path) -> Record:
         return record
     path = out / record.file
     if not path.is_file():
-        return replace(record, error="its file is missing")
+        return replace(record, error=ELSEWHERE if record.elsewhere else "its file is missing")
     return record if file_digest(path) == record.sha256 else replace(record, error="its file has changed")

@@ -76,8 +76,10 @@ class Asked:
     request: dict[str, Any]
 
 
-Standing = tuple[str, State, str]
-"""Where a job of the present spec stands: its name, its state, and its error, else its video, else its task."""
+Standing = tuple[str, State, str, bool]
+"""Where a job of the present spec stands: its name, its state, its error, else its video, else its task; and whether
+it is the ledger that says so.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,17 +229,19 @@ class ReadJournal:
     def standings(self) -> list[Standing]:
         """The jobs of the present spec in its order, in short."""
         attempts = self._tuples(
-            "SELECT key, state, coalesce(nullif(error, ''), file, task_id, '') FROM attempts"
+            "SELECT key, state, coalesce(nullif(error, ''), file, task_id, ''), 0 FROM attempts"
             " WHERE state != 'not_sent' ORDER BY id"
         )
         found = {row[0]: row for row in attempts}
         with self._sound():
             for key, line in self.ledger().items():
                 if key not in found or found[key][1] in ENDED:
-                    found[key] = (key, State.DONE, line.get("file") or line.get("task_id") or "")
+                    found[key] = (key, State.DONE, line.get("file") or line.get("task_id") or "", True)
             names = self._tuples("SELECT key, name FROM jobs WHERE position IS NOT NULL ORDER BY position")
             return [
-                (name, STATES[row[1]], row[2]) if (row := found.get(key)) else (name, State.PLANNED, "")
+                (name, STATES[row[1]], row[2], bool(row[3]))
+                if (row := found.get(key))
+                else (name, State.PLANNED, "", False)
                 for key, name in names
             ]
 

@@ -251,11 +251,8 @@ class Judge:
             first = seen.setdefault(job.key, job)
             if first is job:
                 continue
-            axes = " or ".join(item.unread)
-            why = f"no field of the request reads the axis {axes}" if axes else "both ask for the same video"
-            self.problems.append(
-                Problem(job.place, f"the same request as job {one_line(first.name)} at {first.place}: {why}", job.name)
-            )
+            told = f"the same request as job {one_line(first.name)} at {first.place}: {_why_same(first, job, item)}"
+            self.problems.append(Problem(job.place, told, job.name))
 
 
 def _no_frame(image: Continued, leaning: Leaning, seconds: Mapping[str, int]) -> str | None:
@@ -275,6 +272,15 @@ def _request(parts: Sequence[Part], has_extra: bool) -> dict[str, Any]:
     if has_extra:
         return {part.field.removeprefix("extra."): part.value for part in parts if part.value is not None}
     return {part.field: part.value for part in parts if part.value is not None}
+
+
+def _why_same(first: Job, job: Job, item: Item) -> str:
+    if item.unread:
+        return f"no field of the request reads the axis {' or '.join(item.unread)}"
+    for axis, label in job.axes.items():
+        if axis in first.axes and first.axes[axis] != label:
+            return f"{shown(first.axes[axis])} and {shown(label)} of the axis {axis} come to the same"
+    return "both ask for the same video"
 
 
 def _same_name(first: Draft, second: Draft) -> str:
