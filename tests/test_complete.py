@@ -60,6 +60,7 @@ def test_a_spec_without_a_command_has_the_options_of_run(folder: Folder) -> None
 def test_yaml_files_are_offered_where_a_spec_is_meant(folder: Folder, command: str) -> None:
     folder.write("", "jobs.yaml")
     folder.write("", "more.yml")
+    folder.write("", "jobs.picks.yaml")
     folder.write("", "notes.txt")
     assert asked(folder, command, "") == [("plain", "jobs.yaml"), ("plain", "more.yml")]
     assert asked(folder, command, "no") == [("file", "no")]

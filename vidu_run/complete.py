@@ -14,9 +14,10 @@ MOST_BYTES = 1_000_000
 
 
 def specs(params: Mapping[str, Any], incomplete: str) -> list[CompletionItem]:
-    """YAML files that begin so; where there are none, whatever files the shell itself finds."""
+    """YAML files that begin so, but for picks; where there are none, whatever files the shell itself finds."""
     folder, name = _split(incomplete)
-    found = sorted(path.name for path in _listed(Path(folder or ".")) if path.suffix in (".yaml", ".yml"))
+    files = [path for path in _listed(Path(folder or ".")) if path.suffix in (".yaml", ".yml")]
+    found = sorted(path.name for path in files if not path.stem.endswith(".picks"))
     fitting = [f"{folder}{file}" for file in found if file.startswith(name) and _is_one_word(file)]
     return [CompletionItem(file) for file in fitting] or [CompletionItem(incomplete, type="file")]
 
