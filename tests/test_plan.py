@@ -132,6 +132,16 @@ def test_the_time_is_reckoned_from_clips_of_the_past(folder: Folder, server: Fau
     assert re.search(r"about \d+ s: clips have taken \d+ s here", plan(folder).out)
 
 
+def test_clips_that_were_not_made_tell_nothing_of_how_long_one_takes(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.failing = {"t-1", "t-2"}
+    server.task_seconds = 1.2
+    assert folder.buy(server).counts() == {"failed": 2}
+    again = plan(folder, "--retry-failed").out
+    assert "2 to submit" in again
+    assert "clips have taken" not in again
+
+
 def test_a_plan_sends_nothing_and_writes_nothing(folder: Folder) -> None:
     folder.sweep(2)
     plan(folder, "--base-url", "http://127.0.0.1:9")

@@ -123,7 +123,7 @@ class ReadJournal:
         """The requests of the latest clips whose end was seen as it came, and the seconds from acceptance to end."""
         rows = self._all(
             "SELECT request, finished_at - accepted_at AS seconds FROM attempts JOIN sheets USING (key)"
-            " WHERE finished_at > accepted_at AND resumed IS NULL AND off_peak = 0"
+            " WHERE state IN ('ready', 'done') AND finished_at > accepted_at AND resumed IS NULL AND off_peak = 0"
             f" ORDER BY attempts.id DESC LIMIT {MOST_PAST}"
         )
         return [(json.loads(row["request"]), row["seconds"]) for row in rows]
