@@ -116,6 +116,7 @@ FLOORS: list[tuple[str, list[str]]] = [
             "relay",
             "polls",
             "arrivals",
+            "posters",
         ],
     ),
     ("desk", ["desk"]),

@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 
 from conftest import KEY, Folder
-from fault_server import FaultServer
+from fault_server import FaultServer, envelope, http, says
 from PIL import Image
 
 
@@ -385,6 +385,25 @@ def test_status_and_report_read_the_state_alone(folder: Folder, server: FaultSer
     (folder.path / "out/jobs/report.html").unlink()
     assert folder("report", "--state", "out/jobs").code == 0
     assert (folder.path / "out/jobs/report.html").is_file()
+
+
+def test_the_small_picture_of_a_clip_is_made_while_the_run_waits_for_others(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(2)
+    later = says(http(envelope(404, "TaskNotFound", "soon"), "404 Not Found"))
+    server.look = lambda path: later if "t-2" in path else None
+    running = folder.start("run", "jobs.yaml", "--base-url", server.base_url, "--yes")
+    try:
+        pictures = folder.path / "out/jobs/posters"
+        server.wait_until(lambda: [*pictures.glob("small/*.webp")])
+        assert running.poll() is None
+        assert not (folder.path / "out/jobs/report.html").exists()
+    finally:
+        server.look = lambda path: None
+        running.communicate(timeout=30)
+    assert running.returncode == 0
+    assert len([*pictures.glob("*.webp")]) >= 1
 
 
 def test_verify_tells_a_video_whose_bytes_have_changed(folder: Folder, server: FaultServer) -> None:

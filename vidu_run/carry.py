@@ -112,6 +112,7 @@ async def deliver(job: Job | Sheet, record: Record, desk: Desk) -> bool:
         await desk.arrivals.place(part, file, fetched.sha256)
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
         desk.tell(job.name, State.DONE, file)
+        desk.posters.soon(file, fetched.sha256)
         return True
     await desk.journal.note(record, State.READY, None, why)
     desk.gave_up(job.name, f"the video could not be fetched ({why}); run again, it stays paid for")

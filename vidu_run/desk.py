@@ -16,6 +16,7 @@ from vidu_run.journal.port import Limits
 from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.pace import Timing, Usual
 from vidu_run.polls import Polls
+from vidu_run.posters import Posters
 from vidu_run.relay import Relay
 from vidu_run.slots import Slots
 from vidu_run.stop import Gate, Stop
@@ -50,6 +51,7 @@ class Desk:
     gate: Gate = field(init=False)
     polls: Polls = field(init=False)
     arrivals: Arrivals = field(init=False)
+    posters: Posters = field(init=False)
     slots: Slots = field(init=False)
     off_peak_slots: Slots = field(init=False)
 
@@ -57,6 +59,7 @@ class Desk:
         self.gate = Gate(self.timing.backoff)
         self.polls = Polls(self.api, self.gate, self.stop, self.timing, self.api.can_list, self.once)
         self.arrivals = Arrivals(self.out)
+        self.posters = Posters(self.out)
         self.slots = Slots(self.limits.slots, self.waits)
         self.off_peak_slots = Slots(self.limits.off_peak_slots, self.waits)
 

@@ -30,7 +30,7 @@ from vidu_run.providers.pricing import effective, prices
 from vidu_run.providers.rules import Effective, Provider
 from vidu_run.record import Record, State
 from vidu_run.report import table
-from vidu_run.report.data import Pictures, Seen, Survey, page_document, picture_name, survey
+from vidu_run.report.data import POSTERS, Pictures, Seen, Survey, page_document, picture_name, survey
 
 if TYPE_CHECKING:
     from vidu_run.journal.sqlite import SqliteJournal
@@ -41,7 +41,6 @@ Say = Callable[[str, str], None]
 Warn = Callable[[Sequence[Problem]], None]
 
 PAGE = "report.html"
-POSTERS = "posters"
 
 PICTURES_AT_ONCE = 64
 

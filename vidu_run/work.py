@@ -186,6 +186,7 @@ async def act(
             )
         finally:
             ticking.cancel()
+            await asyncio.to_thread(desk.posters.close)
     return desk.incomplete
 
 

@@ -157,6 +157,10 @@ class Pictures:
         return f"{self.folder}/{name}" if name in self.names else None
 
 
+POSTERS = "posters"
+"""The folder of the small pictures, inside the output folder."""
+
+
 def picture_name(digest: str) -> str:
     return f"{digest[:24]}.webp"
 
