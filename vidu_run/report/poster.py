@@ -109,14 +109,13 @@ def _frame_at_a_third(video: Path) -> Image.Image | None:
     import av
 
     with av.open(str(video)) as container:
-        stream = container.streams.best("video")
-        if stream is None:
+        if not container.streams.video:
             return None
         # Frames that no other refers to are often every second: they need not be decoded to come near a third.
-        stream.codec_context.skip_frame = "NONREF"
+        container.streams.video[0].codec_context.skip_frame = "NONREF"
         third = (container.duration or 0) / av.time_base / 3
         found = None
-        for found in container.decode(stream):
+        for found in container.decode(video=0):
             if found.time is not None and found.time >= third:
                 break
         return Image.fromarray(found.to_ndarray(format="rgb24")) if found is not None else None
