@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -34,9 +35,8 @@ from vidu_run.outcome import Evidence, classify
 from vidu_run.pace import Timing
 from vidu_run.plan import Action, Found, Wish, make_plan
 from vidu_run.record import ARROWS, LIVE, Record, State
-from vidu_run.recover import reconcile
+from vidu_run.recover import Search, seekers
 from vidu_run.reply import Look, Phase
-from vidu_run.work import seekers
 
 T = TypeVar("T")
 ROUNDS = int(os.environ.get("VIDU_RUN_FUZZ", "0"))
@@ -150,7 +150,7 @@ RUNS = st.builds(
 class Server:
     """The truth, and the part of it that the API's list and queries tell."""
 
-    now: float = 1000.0
+    now: float = field(default_factory=lambda: time.time() - 86400)
     tasks_taken: list[Task] = field(default_factory=list)
     view: View = field(default_factory=View)
 
@@ -421,15 +421,15 @@ class Life(RuleBasedStateMachine):
 
     @rule(view=VIEWS)
     def search(self, view: View) -> None:
-        """As `work.recover` does it."""
+        """As `recover` does it."""
         if not self.lists:
             return
         self.server.view = view
         told: list[str] = []
         doubtful, unknown = seekers(JOBS, self.journal, TIMING.settle)
         if sought := [*doubtful, *unknown]:
-            search = reconcile(cast(Api, self.server), self.journal, sought, TIMING, told.append, self.no_sleep)
-            found = self.do(search)
+            search = Search(cast(Api, self.server), self.journal, sought, TIMING, self.no_sleep, told.append)
+            found = self.do(search.run())
             assert found == len([text for text in told if "found at the API" in text])
             self.do(self.journal.searched([one.job.key for one in unknown], self.server.now))
         assert not [text for text in told if "second purchase" in text]

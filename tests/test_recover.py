@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from conftest import Folder, Result
-from fault_server import FaultServer, Posted
+from fault_server import FaultServer, Posted, Script, envelope, http, says
 
 
 def buy(folder: Folder, server: FaultServer, *words: str) -> Result:
@@ -106,6 +109,146 @@ def test_a_deleted_state_finds_its_tasks_by_the_key_and_buys_nothing(folder: Fol
     assert again.code == 0, again.err
     assert again.counts() == {"done": 3}
     assert len(server.accepted) == 3
+
+
+def test_a_prompt_that_the_service_has_written_itself_keeps_no_task_from_being_found(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1, is_rec=True)
+    assert buy(folder, server).code == 0
+    server.ledger[0].body["prompt"] = "a prompt of the service's own"
+    shutil.rmtree(folder.path / "out")
+    assert buy(folder, server).counts() == {"done": 1}
+    assert len(server.accepted) == 1
+
+
+def test_blanks_that_the_service_set_anew_in_a_prompt_keep_no_task_from_being_found(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1, prompt="a boat\n  turning")
+    assert buy(folder, server).code == 0
+    server.ledger[0].body["prompt"] = "a boat turning"
+    shutil.rmtree(folder.path / "out")
+    assert buy(folder, server).counts() == {"done": 1}
+    assert len(server.accepted) == 1
+
+
+def from_list(server: FaultServer, answer: Callable[[str], Script | None]) -> None:
+    """What the list answers that nobody asks for certain tasks."""
+    server.look = lambda path: answer(path) if path.startswith("/ent/v2/tasks?") and "task_ids" not in path else None
+
+
+def test_a_row_whose_payload_is_empty_is_read_as_one_without(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    assert buy(folder, server).code == 0
+    shutil.rmtree(folder.path / "out")
+    row = {"id": "t-1", "state": "success", "model": "viduq2-turbo", "payload": ""}
+    from_list(server, lambda path: says(http(json.dumps({"tasks": [row]}))))
+    assert buy(folder, server).counts() == {"done": 1}
+    assert len(server.accepted) == 1
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+def test_a_lost_state_looks_back_further_than_the_list_does_by_itself_where_the_api_lets_it(
+    refuses: bool, folder: Folder, server: FaultServer
+) -> None:
+    """Without a beginning the list shows the last seven days."""
+    folder.sweep(1)
+    assert buy(folder, server).code == 0
+    shutil.rmtree(folder.path / "out")
+    server.ledger[0].at -= (3 if refuses else 20) * 86400
+    refused = says(http(envelope(400, "FieldInvalid", "a window of seven days at most"), "400 Bad Request"))
+    nothing = says(http('{"tasks": []}'))
+    if refuses:
+        from_list(server, lambda path: refused if "created_at.from" in path else None)
+    else:
+        from_list(server, lambda path: None if "created_at.from" in path else nothing)
+    again = buy(folder, server)
+    assert again.counts() == {"done": 1}
+    assert len(server.accepted) == 1
+    assert ("seven days at most" in again.err) is refuses
+
+
+def test_a_list_of_more_than_ten_thousand_tasks_is_read_to_its_end(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    assert buy(folder, server).code == 0
+    shutil.rmtree(folder.path / "out")
+    server.ledger[:0] = [stranger(number) for number in range(10_000)]
+    again = buy(folder, server)
+    assert again.counts() == {"done": 1}
+    assert len(server.accepted) == 10_001
+    assert "and no further back (it goes on behind 10,000 tasks)" in again.err
+
+
+def test_a_list_without_an_end_sends_nothing(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    pages = count()
+
+    def page(path: str) -> Script:
+        return says(http(json.dumps({"tasks": [{"id": f"other-{next(pages)}", "state": "success", "model": "q"}]})))
+
+    from_list(server, page)
+    stopped = buy(folder, server)
+    assert stopped.code == 3
+    assert "it goes on behind 1,000 tasks); run again. Nothing was sent." in stopped.err
+    assert not server.ledger
+
+
+@pytest.mark.parametrize("lost", ["answer", "state"])
+def test_a_task_that_is_on_the_list_before_it_can_be_read_is_asked_about_again(
+    lost: str, folder: Folder, server: FaultServer
+) -> None:
+    spec = folder.sweep(1)
+    spec.write_text(spec.read_text().replace("settle: 0.5", "settle: 5"))
+    missing = says(http(envelope(404, "TaskNotFound", "no such task"), "404 Not Found"))
+    if lost == "state":
+        assert buy(folder, server).code == 0
+        shutil.rmtree(folder.path / "out")
+    else:
+        server.faults = ["lost-reply"]
+    until = time.time() + 2
+    server.look = lambda path: missing if path.endswith("creations") and time.time() < until else None
+    assert buy(folder, server).counts() == {"done": 1}
+    assert len(server.accepted) == 1
+
+
+def test_a_task_of_an_attempt_that_was_given_up_for_another_ends_no_run_and_can_be_taken(
+    folder: Folder, server: FaultServer
+) -> None:
+    """The first answer was lost, the user had the job sent again, and that answer was lost too."""
+    folder.sweep(2)
+    server.faults = ["lost-reply"]
+    server.list_lag = 60.0
+    assert buy(folder, server, "--limit", "1").code == 4
+    assert folder("resolve", "jobs.yaml", "--provider", "vidu", "job-1", "--resubmit").code == 0
+    server.faults = ["lost-reply"]
+    server.list_lag = 0.0
+    server.ledger[0].at -= 55
+
+    def hide(point: str) -> None:
+        server.list_lag = 50.0 if len(server.ledger) > 1 else 0.0
+
+    server.at = hide
+    left = buy(folder, server)
+    assert (left.code, left.counts()) == (4, {"in_doubt": 1, "done": 1}), left.err
+    assert "Nothing was sent" not in left.err
+    assert "`resolve … --task t-1` takes it" in left.err
+    assert (folder.path / "out/jobs@vidu/report.html").exists()
+    assert folder("resolve", "jobs.yaml", "--provider", "vidu", "job-1", "--task", "t-1").code == 0
+    assert buy(folder, server).counts() == {"done": 2}
+    assert len(server.ledger) == 3
+
+
+def test_a_list_that_fails_after_a_submission_does_not_say_that_nothing_was_sent(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1)
+    server.faults = ["lost-reply"]
+    server.list_faults = ["ok", *["500"] * 9]
+    left = buy(folder, server)
+    assert left.code == 4
+    assert "list of tasks could not be read" in left.err
+    assert "Nothing was sent" not in left.err
 
 
 def test_a_restored_older_folder_finds_what_was_bought_since(folder: Folder, server: FaultServer) -> None:

@@ -16,7 +16,7 @@ from vidu_run.api.trouble import ApiTrouble, KeyRefused
 from vidu_run.compare import Comparison, compare
 from vidu_run.console import Console
 from vidu_run.drafts import changed_frames
-from vidu_run.errors import AccountTrouble, Exit, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
+from vidu_run.errors import AccountTrouble, Exit, NeedsWord, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
 from vidu_run.films import Edit, Made, edits, make
 from vidu_run.folder import locked, run_lives
 from vidu_run.footing import (
@@ -45,7 +45,7 @@ from vidu_run.providers.catalogue import LOCAL
 from vidu_run.providers.pricing import effective, prices
 from vidu_run.quiet import Asked, inputs, remember
 from vidu_run.record import Record, ledger_record
-from vidu_run.recover import ListingFailed
+from vidu_run.recover import ListingFailed, recover
 from vidu_run.reply import Balance
 from vidu_run.session import EMBEDDED, Reach, Service
 from vidu_run.shelf import present
@@ -55,7 +55,7 @@ from vidu_run.spec.load import Spec, load
 from vidu_run.spec.words import shown
 from vidu_run.state import Opening, arrange, finish_moves
 from vidu_run.stop import Stop, signals
-from vidu_run.work import Ended, Setting, act, ended, recover, target_of
+from vidu_run.work import Ended, Setting, act, ended, target_of
 
 ONCE = 1
 """People read a sentence once, however many places it holds of; `check` shows each place."""
@@ -192,7 +192,7 @@ async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -
             stop = Stop()
             async with Reach(service, out, setting.timing) as reach:
                 with signals(stop, console.say):
-                    await recover((), setting, reach, journal, stop, console)
+                    await recover((), reach, journal, setting.timing, stop, console.found)
                     plan = _without_submits(journal, out)
                     await journal.announce(0, setting.limits)
                     incomplete = await act(plan, setting, reach, journal, stop, console)
@@ -317,9 +317,10 @@ async def _late(setting: Setting, reach: Reach, journal: SqliteJournal, stop: St
     if stop.waiting or journal.broken:
         return []
     try:
-        found = await recover((), setting, reach, journal, stop, console)
-    except (ListingFailed, AccountTrouble) as error:
-        return [str(error)]
+        found = await recover((), reach, journal, setting.timing, stop, console.found)
+    except (ListingFailed, AccountTrouble, NeedsWord) as error:
+        stop.submits(error.code, str(error))
+        return []
     return await act(_without_submits(journal, setting.out), setting, reach, journal, stop, console) if found else []
 
 

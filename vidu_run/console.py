@@ -47,6 +47,10 @@ class Console:
     def say(self, text: str, style: str = "") -> None:
         self._screen.show(Text(clean(text), style=style))
 
+    def found(self, text: str) -> None:
+        """What the search for earlier purchases has to say."""
+        self.say(text, "magenta")
+
     def greet(self, text: str, rehearses: bool) -> None:
         """Whom a run talks to; of a rehearsal no credits are told as if they were spent."""
         self._rehearses = rehearses

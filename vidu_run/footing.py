@@ -13,7 +13,7 @@ from pathlib import Path
 from vidu_run import config
 from vidu_run.console import Console
 from vidu_run.difference import Before
-from vidu_run.errors import Problem, SpecTrouble, StorageTrouble
+from vidu_run.errors import AccountTrouble, NeedsWord, Problem, SpecTrouble, StorageTrouble
 from vidu_run.files import output_folder
 from vidu_run.films import fact
 from vidu_run.job import Key
@@ -26,13 +26,14 @@ from vidu_run.plan import Found
 from vidu_run.programme import FACT
 from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.record import Record
+from vidu_run.recover import ListingFailed, recover
 from vidu_run.session import EMBEDDED, Reach, Service, service_at
 from vidu_run.shelf import present
 from vidu_run.siblings import Identity
 from vidu_run.spec.load import Spec
 from vidu_run.state import Opening, arrange, open_state
 from vidu_run.stop import Stop
-from vidu_run.work import Setting, recover, target_of
+from vidu_run.work import Setting, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,15 @@ async def recovered(
     console: Console,
 ) -> Spec:
     """Look for what was bought and is not known here. What is found tells the keys of jobs that continue it, and so
-    more to look for.
+    more to look for. Raises ListingFailed, AccountTrouble, NeedsWord.
     """
     spec = known(spec, journal.records, stars)
     while True:
         keyed = [job for job in spec.jobs if all(image.task for image in job.continued)]
-        await recover(keyed, setting, reach, journal, stop, console)
+        try:
+            await recover(keyed, reach, journal, setting.timing, stop, console.found)
+        except (ListingFailed, AccountTrouble, NeedsWord) as trouble:
+            raise type(trouble)(f"{trouble}. Nothing was sent.") from None
         now = known(spec, journal.records, stars)
         if now.jobs == spec.jobs or stop.reasons:
             return now

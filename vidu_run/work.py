@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +22,10 @@ from vidu_run.pace import Timing
 from vidu_run.picks import Picks
 from vidu_run.plan import Action, Aim, Plan
 from vidu_run.record import Record, State
-from vidu_run.recover import Sought, reconcile
 from vidu_run.report.data import counts_of, public_state
 from vidu_run.session import Reach
 from vidu_run.shelf import present
-from vidu_run.stop import Stop, Stopped
+from vidu_run.stop import Stop
 from vidu_run.tally import Kind, Part, Tally, by_kind, kind_of
 
 if TYPE_CHECKING:
@@ -79,45 +78,6 @@ class Ended:
     counts: Mapping[str, int]
     page: Path
     status: Mapping[str, Any] | None
-
-
-async def recover(
-    jobs: Sequence[Job], setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console
-) -> int:
-    """Look for submissions whose answer was lost, and for `jobs` that this state does not know; returns how many were
-    found. Does nothing where the provider cannot list its tasks, or where there is nothing to look for.
-    """
-    if reach.service.provider.routes.list is None:
-        return 0
-    begun = time.time()
-    doubtful, unknown = seekers(jobs, journal, setting.timing.settle)
-    if not doubtful and not unknown:
-        return 0
-    api, _ = await reach.open()
-    try:
-        sought = [*doubtful, *unknown]
-        found = await stop.unless(reconcile(api, journal, sought, setting.timing, _shown(console), stop.sleep))
-    except Stopped:
-        return 0
-    await journal.searched([one.job.key for one in unknown], begun)
-    return found
-
-
-def _shown(console: Console) -> Callable[[str], None]:
-    return lambda text: console.say(text, "magenta")
-
-
-def seekers(jobs: Sequence[Job], journal: SqliteJournal, settle: float) -> tuple[list[Sought], list[Sought]]:
-    """Attempts in doubt; and jobs without a record, since an earlier state may have bought them and be lost.
-
-    What this state bought of a job since its last search for it is known, unless the state is a copy from before,
-    which then remembers an earlier search.
-    """
-    searched, known = journal.searches(), journal.known()
-    return (
-        [Sought(sheet, record.posted_at, record.posted_at + settle) for sheet, record in journal.doubtful()],
-        [Sought(job, searched.get(job.key)) for job in jobs if job.key not in known],
-    )
 
 
 async def act(
