@@ -222,13 +222,13 @@ def test_a_task_of_an_attempt_that_was_given_up_for_another_ends_no_run_and_can_
     assert buy(folder, server, "--limit", "1").code == 4
     assert folder("resolve", "jobs.yaml", "--provider", "vidu", "job-1", "--resubmit").code == 0
     server.faults = ["lost-reply"]
-    server.list_lag = 0.0
-    server.ledger[0].at -= 55
 
-    def hide(point: str) -> None:
-        server.list_lag = 50.0 if len(server.ledger) > 1 else 0.0
+    def show_the_first(point: str) -> None:
+        if point == "accepted" and len(server.ledger) == 2:
+            server.ledger[0].at -= 55
+            server.list_lag = 50.0
 
-    server.at = hide
+    server.at = show_the_first
     left = buy(folder, server)
     assert (left.code, left.counts()) == (4, {"in_doubt": 1, "done": 1}), left.err
     assert "Nothing was sent" not in left.err
