@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,10 @@ def test_a_spec_alone_means_run(folder: Folder) -> None:
         (["run", "jobs.yaml", "--base-url", "http://example.com"], "https only"),
         (["run", "jobs.yaml", "--base-url", "https://user:pw@example.com"], "does not belong into an address"),
         (["run", "jobs.yaml", "--provider", "local", "--base-url", "https://example.com"], "127.0.0.1"),
+        (["run", "jobs.yaml", "--base-url", "https://example.com:abc"], "not an http(s) address"),
+        (["plan", "jobs.yaml", "--base-url", "https://example.com:99999"], "not an http(s) address"),
+        (["plan", "jobs.yaml", "--base-url", "https://[::1"], "not an http(s) address"),
+        (["plan", "jobs.yaml", "--base-url", "http://[bad]"], "not an http(s) address"),
         (["run", "jobs.yaml", "--limit", "-1"], "-1"),
         (["run", "jobs.yaml", "--set", "look"], "NAME=VALUE"),
         (["run", "jobs.yaml", "--set", "look=x"], "no such name in vars"),
@@ -49,6 +54,27 @@ def test_bad_usage_is_one_clear_line_and_exit_2(folder: Folder, words: list[str]
     assert said in result.err
     assert len(result.err.strip().splitlines()) <= 4
     assert not (folder.path / "out/jobs/state.db").exists()
+
+
+def test_a_bad_address_is_blamed_on_the_place_it_came_from(folder: Folder) -> None:
+    folder.sweep(1)
+    refused = folder("plan", "jobs.yaml", VIDU_RUN_BASE_URL="http://example.com")
+    assert (refused.code, refused.err.startswith("vidu-run: VIDU_RUN_BASE_URL http://example.com: ")) == (2, True)
+
+
+@pytest.mark.parametrize("words", [["fetch"], ["cancel", "x"], ["resolve", "x", "--abandon"]])
+def test_a_mistyped_folder_is_not_made(folder: Folder, words: list[str]) -> None:
+    command, *rest = words
+    refused = folder(command, "--state", "out/typo", *rest)
+    assert (refused.code, "nothing has been run here yet" in refused.err) == (2, True)
+    assert not (folder.path / "out").exists()
+
+
+def test_a_spec_whose_name_is_no_text_is_refused(folder: Folder) -> None:
+    name = os.fsdecode(b"jobs\xff.yaml")
+    folder.sweep(1).rename(folder.path / name)
+    refused = folder("check", name)
+    assert (refused.code, "has a name that is not UTF-8 text" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize(

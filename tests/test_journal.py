@@ -363,3 +363,17 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StorageTrouble, match="cannot be created"):
         state_file.create(tmp_path / "out")
+
+
+def test_what_the_ledger_lists_stays_committed_while_it_is_being_bought_again(tmp_path: Path) -> None:
+    job = a_job(1)
+
+    async def work(journal: SqliteJournal) -> tuple[int, int, int]:
+        await journal.adopt_ledger({job.key: {"key": job.key, "file": "videos/a.mp4", "credits": 7}})
+        before = journal.committed()
+        await journal.settle(await journal.intent(job, marker(job), LIMITS), NotSent("refused"))
+        unsent = journal.committed()
+        await journal.intent(job, marker(job, 1), LIMITS)
+        return before, unsent, journal.committed()
+
+    assert with_journal(tmp_path, work) == (7, 7, 10)

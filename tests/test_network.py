@@ -341,6 +341,20 @@ def test_a_task_that_is_withheld_keeps_no_other_from_its_video_and_nothing_more_
     assert len(server.ledger) == 6
 
 
+def test_a_task_id_that_the_api_does_not_understand_is_given_up_as_one_it_does_not_know(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1)
+    server.faults = ["lost-reply"]
+    assert folder.buy(server).code == 4
+    assert folder("resolve", "jobs.yaml", "job-1", "--task", "typo").code == 0
+    server.look = lambda path: says(http(envelope(400, "BadRequest", "no number"), "400 Bad Request"))
+    begun = time.monotonic()
+    left = folder.buy(server)
+    assert (left.code, "task typo: HTTP 400" in left.err) == (3, True), left.err
+    assert time.monotonic() - begun < 10
+
+
 def test_a_task_that_is_unknown_for_a_moment_is_asked_for_again(folder: Folder, server: FaultServer) -> None:
     folder.sweep(2)
     patience(folder, settle=10)

@@ -104,6 +104,26 @@ def test_a_ledger_with_conflict_marks_is_refused_and_left_as_it_is(folder: Folde
     assert ledger.read_text() == conflict
 
 
+def test_a_ledger_that_breaks_during_a_run_hides_nothing_else(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.faults = ["lost-reply"]
+    ledger = folder.path / "out/jobs/results.jsonl"
+
+    def merge(point: str) -> None:
+        if point == "accepted":
+            ledger.write_text("<<<<<<< HEAD\n")
+
+    server.at = merge
+    left = folder.buy(server)
+    assert left.code == 7
+    assert left.counts() == {"in_doubt": 1, "done": 1}
+    assert "results.jsonl:1: not a line of the ledger" in left.err
+    assert "nothing was sent" not in left.err.lower()
+    assert "resolve jobs.yaml job-1 --task" in left.err
+    assert "job-2" in (folder.path / "out/jobs/report.html").read_text()
+    assert ledger.read_text() == "<<<<<<< HEAD\n"
+
+
 def test_a_video_that_cannot_be_fetched_again_stays_in_the_ledger(folder: Folder, server: FaultServer) -> None:
     folder.sweep(1)
     folder.buy(server)

@@ -282,8 +282,11 @@ def test_a_wrong_list_of_prices_is_told_and_nothing_is_planned(folder: Folder, d
     assert words in refused.err
     path.write_text("{")
     assert "not JSON" in folder("plan", "jobs.yaml", VIDU_RUN_PRICES=str(path)).err
+    path.write_bytes(b'{"octopusx": "\xff"}')
+    assert "not JSON" in folder("plan", "jobs.yaml", VIDU_RUN_PRICES=str(path)).err
     path.unlink()
     assert "cannot be read" in folder("plan", "jobs.yaml", VIDU_RUN_PRICES=str(path)).err
+    assert folder("plan", "jobs.yaml", VIDU_RUN_PRICES="").code == 0
 
 
 def test_an_unknown_price_is_said_and_refused_under_a_budget_unless_one_is_assumed(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Callable
@@ -249,6 +251,20 @@ def test_a_list_that_fails_after_a_submission_does_not_say_that_nothing_was_sent
     assert left.code == 4
     assert "list of tasks could not be read" in left.err
     assert "Nothing was sent" not in left.err
+
+
+def test_ctrl_c_during_the_search_asks_for_no_money(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+
+    async def silence(writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    server.look = lambda path: silence
+    running = folder.start("run", "jobs.yaml", "--provider", "vidu", "--base-url", server.base_url)
+    server.wait_until(lambda: server.requests)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=20)
+    assert (running.returncode, "give --yes" in told) == (130, False)
 
 
 def test_a_restored_older_folder_finds_what_was_bought_since(folder: Folder, server: FaultServer) -> None:

@@ -204,6 +204,29 @@ def test_the_user_s_word_can_give_a_job_up(folder: Folder, server: FaultServer) 
     assert len(server.ledger) == 1
 
 
+def test_a_finished_task_whose_video_is_gone_can_be_given_up_and_stays_paid(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1)
+    server.download_faults = ["403"] * 99
+    left = folder.buy(server)
+    assert (left.code, "--abandon` gives it up" in left.err) == (3, True)
+    assert folder("resolve", "jobs.yaml", "job-1", "--abandon").code == 0
+    given_up = folder.buy(server)
+    assert (given_up.code, given_up.counts()) == (1, {"abandoned": 1})
+    committed = folder("plan", "jobs.yaml", "--json").document["totals"]["committed"]
+    assert (committed, len(server.ledger)) == (6, 1)
+
+
+def test_a_key_that_is_refused_while_a_link_is_renewed_stops_the_run(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.download_faults = ["403"] * 9
+    assert folder.buy(server).code == 3
+    server.download_faults = ["403"] * 9
+    server.query_faults = ["401"] * 40
+    assert folder.buy(server).code == 5
+
+
 def test_a_job_in_doubt_keeps_its_slot_until_the_task_deadline(folder: Folder, server: FaultServer) -> None:
     spec = folder.sweep(3, extra="concurrency: 1\n")
     spec.write_text(spec.read_text().replace("task_deadline: 20", "task_deadline: 1.5"))

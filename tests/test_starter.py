@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,17 @@ def test_a_file_in_the_place_of_a_folder_stops_all_of_it(folder: Folder, name: s
     assert refused.code == 2
     assert f"starter/{name} exists" in refused.err
     assert files(folder.path / "starter") == {name}
+
+
+def test_a_disk_that_fills_leaves_no_half_starter(folder: Folder) -> None:
+    full = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
+        "from vidu_run.cli import main; main(['init', 'made'])"
+    )
+    done = subprocess.run([sys.executable, "-B", "-c", full], cwd=folder.path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "cannot be written" in done.stderr) == (2, True), done.stderr
+    assert not [path for path in (folder.path / "made").rglob("*") if path.is_file()]
 
 
 def test_nothing_is_written_through_a_link_that_leads_nowhere(folder: Folder) -> None:

@@ -136,6 +136,8 @@ def test_what_a_template_reads_and_where_it_looks_are_known() -> None:
         ("a {{ pair }}", "'a {{ pair }}': a mapping cannot stand inside a text"),
         ("{{ 'twelve' | int }}", "\"{{ 'twelve' | int }}\": 'twelve' is no whole number"),
         ("{{ '{' ~ '{ seed }}' }}", "still holds '{{' after rendering: '{{ seed }}'; a value is rendered once"),
+        ('{{ "\\ud800" }}', "renders to half a character: '\\ud800'"),
+        ('a {{ "\\ud800" }}', "renders to half a character: 'a \\ud800'"),
         ("{{ nothing | stem }}", "'{{ nothing | stem }}': null cannot stand inside a text"),
         ("{{ pair.tags + pair.tags }}", "'{{ pair.tags + pair.tags }}': + takes two numbers or two texts"),
         ("{{ look - look }}", "'{{ look - look }}': - takes two numbers"),

@@ -120,7 +120,8 @@ async def _carried_out(
         plan = make_plan(spec.jobs, found_in(spec, journal, out, {}), wish.plan)
         _check_extra(plan)
         console.problems([*_nobody(spec, wish.plan), *_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)])
-        go = _confirmed(plan, spec, journal, out, wish, console)
+        # A signal during the search: nobody is asked for money any more.
+        go = not stop.reasons and _confirmed(plan, spec, journal, out, wish, console)
         await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
         with signals(stop, console.say):
             incomplete = ["nothing was sent"]
@@ -178,6 +179,7 @@ async def _join(spec: Spec, journal: ReadJournal, out: Path, console: Console) -
 
 async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -> Ended:
     """Wait for and download what is paid for, from the state alone. Never submits."""
+    view.require(out)
     with locked(out):
         with view.read(out) as state:
             service, setting = remembered(state, out, where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from vidu_run.api.trouble import ApiTrouble, DownloadFailed, Forbidden, KeyRefused, Missing, TooMany
+from vidu_run.api.trouble import ApiTrouble, BadQuestion, DownloadFailed, Forbidden, KeyRefused, TooMany
 from vidu_run.desk import Desk
 from vidu_run.errors import Exit
 from vidu_run.files import make_folder
@@ -49,7 +49,7 @@ async def wait(job: Job | Sheet, record: Record, desk: Desk, ask_first: bool = F
                 return seen
             ran, pause, ask_first = age, usual.pause(desk.timing, age), False
             why = f"no result within {desk.timing.deadline(record.off_peak):g} s"
-        except (Missing, Forbidden) as error:
+        except (BadQuestion, Forbidden) as error:
             why = f"task {record.task_id}: {error}"
             if isinstance(error, Forbidden):
                 desk.stop.submits(Exit.ACCOUNT, why)
@@ -106,8 +106,12 @@ async def deliver(job: Job | Sheet, record: Record, desk: Desk) -> bool:
         except (DownloadFailed, ApiTrouble) as error:
             # A link ages, and the local API has another port in every run: the next try asks for a fresh one.
             why, link = str(error), None
+            if isinstance(error, KeyRefused) and not isinstance(error, Forbidden):
+                desk.stop.everything(Exit.ACCOUNT, why)
+                raise Stopped from None
             asked = _asked_for(error, desk) if isinstance(error, TooMany) else 0.0
-            await desk.stop.sleep(max(asked, backoff(desk.timing, tries, random.random())))
+            if tries + 1 < MOST_DOWNLOADS:
+                await desk.stop.sleep(max(asked, backoff(desk.timing, tries, random.random())))
             continue
         await desk.arrivals.place(part, file, fetched.sha256)
         await desk.journal.delivered(record, Delivered(file, fetched.sha256, fetched.size))
@@ -115,7 +119,8 @@ async def deliver(job: Job | Sheet, record: Record, desk: Desk) -> bool:
         desk.posters.soon(file, fetched.sha256)
         return True
     await desk.journal.note(record, State.READY, None, why)
-    desk.gave_up(job.name, f"the video could not be fetched ({why}); run again, it stays paid for")
+    told = f"the video could not be fetched ({why}); run again, it stays paid for (`resolve … --abandon` gives it up)"
+    desk.gave_up(job.name, told)
     return False
 
 
@@ -124,7 +129,8 @@ async def _fresh_link(job: Job | Sheet, record: Record, desk: Desk) -> str | Non
     # Alone: a row of a list may have the link that has just failed.
     look = await desk.polls.look(record.task_id or "", _wants_watermark(job), priced=True, pause=0.0, alone=True)
     if look.phase in ENDED_BADLY:
-        desk.gave_up(job.name, f"the API has no video any more: {look.error or look.word}")
+        told = f"the API has no video any more: {look.error or look.word} (`resolve … --abandon` gives it up)"
+        desk.gave_up(job.name, told)
         return None
     if look.url is None:
         raise ApiTrouble("the API names no link")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run.errors import UsageTrouble
+from vidu_run.files import is_text
 from vidu_run.journal.port import Sheet
 from vidu_run.key import plain_value
 from vidu_run.names import meant
@@ -78,7 +79,7 @@ def changes_of(words: Sequence[str]) -> dict[str, Any]:
             raise UsageTrouble(f"--with {name}: is given twice")
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageTrouble(f"--with {name}: too large a number")
-        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+        if isinstance(value, str) and not is_text(value):
             raise UsageTrouble(f"--with {name}: is not UTF-8 text")
         changes[name] = plain_value(name, value)
     return changes

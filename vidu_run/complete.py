@@ -42,7 +42,7 @@ def known_jobs(params: Mapping[str, Any], incomplete: str) -> list[CompletionIte
 def doubted_jobs(params: Mapping[str, Any], incomplete: str) -> list[CompletionItem]:
     from vidu_run.record import State
 
-    also = {State.SUBMITTED} if params.get("abandon") else set()
+    also = {State.SUBMITTED, State.READY} if params.get("abandon") else set()
     return _words(params, incomplete, {State.IN_DOUBT, State.INTENT} | also)
 
 

@@ -40,16 +40,21 @@ def base_url(provider: Provider, option: str | None, environment: Mapping[str, s
     chosen = option or (None if local else environment.get(HOST_VARIABLE) or provider.base_url)
     if not chosen:
         return None
-    if local and not on_loopback(chosen):
-        raise UsageTrouble(f"--base-url {chosen}: the local API is on this machine (127.0.0.1)")
-    parts = urlsplit(chosen)
+    named = "--base-url" if option else HOST_VARIABLE
+    try:
+        parts = urlsplit(chosen)
+        number = parts.port
+    except ValueError:
+        raise UsageTrouble(f"{named} {chosen}: not an http(s) address") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise UsageTrouble(f"--base-url {chosen}: not an http(s) address")
+        raise UsageTrouble(f"{named} {chosen}: not an http(s) address")
     if parts.username or parts.password:
-        raise UsageTrouble("--base-url: a key does not belong into an address")
+        raise UsageTrouble(f"{named}: a key does not belong into an address")
+    if local and not on_loopback(chosen):
+        raise UsageTrouble(f"{named} {chosen}: the local API is on this machine (127.0.0.1)")
     if parts.scheme == "http" and not on_loopback(chosen):
-        raise UsageTrouble(f"--base-url {chosen}: a key goes over https only (http is for this machine)")
-    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+        raise UsageTrouble(f"{named} {chosen}: a key goes over https only (http is for this machine)")
+    port = "" if number in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{number}"
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 

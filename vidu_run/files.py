@@ -117,7 +117,7 @@ def held_aside(target: Path, content: bytes) -> Iterator[Path]:
     aside = target.with_name(f".{secrets.token_hex(8)}.new")
     try:
         with writing(target):
-            _write_new(aside, content)
+            write_new(aside, content)
             yield aside
     finally:
         aside.unlink(missing_ok=True)
@@ -131,14 +131,15 @@ def give_name(aside: Path, target: Path) -> bool:
         return False
     except OSError:  # a file system without second names, such as FAT
         try:
-            _write_new(target, aside.read_bytes())
+            write_new(target, aside.read_bytes())
         except FileExistsError:
             return False
     sync(target.parent)
     return True
 
 
-def _write_new(path: Path, content: bytes) -> None:
+def write_new(path: Path, content: bytes) -> None:
+    """A file that was not there, whole and synced or not there at all. Raises OSError."""
     with path.open("xb") as file:
         try:
             file.write(content)
@@ -147,6 +148,11 @@ def _write_new(path: Path, content: bytes) -> None:
         except OSError:
             path.unlink(missing_ok=True)
             raise
+
+
+def is_text(value: str) -> bool:
+    """False for half a surrogate, which JSON and YAML can escape and no file can hold."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def sync(path: Path) -> None:

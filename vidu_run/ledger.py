@@ -11,7 +11,7 @@ from vidu_run.errors import StorageTrouble
 from vidu_run.files import write_if_other
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
-from vidu_run.record import Record
+from vidu_run.record import Record, seed_of
 
 NAME = "results.jsonl"
 HEX = frozenset("0123456789abcdef")
@@ -66,7 +66,7 @@ def _line(record: Record, sheet: Sheet | None, origin: str) -> dict[str, Any]:
         "key": record.key,
         "name": _name_of(sheet, record.file or ""),
         "task_id": record.task_id,
-        "seed": record.seed or _asked_seed(sheet),
+        "seed": seed_of(record, sheet.request if sheet else {}),
         "credits": record.charged if record.charged is not None else record.estimated,
         "sha256": record.sha256,
         "bytes": record.size,
@@ -80,10 +80,6 @@ def _name_of(sheet: Sheet | None, file: str) -> str:
     if sheet is not None and sheet.position is not None:
         return sheet.name
     return PurePosixPath(file).relative_to("videos").with_suffix("").as_posix()
-
-
-def _asked_seed(sheet: Sheet | None) -> int | None:
-    return sheet.request.get("seed") if sheet else None
 
 
 def read(out: Path, known: Container[str] = ()) -> dict[str, dict[str, Any]]:
@@ -108,9 +104,7 @@ def _lines(out: Path) -> Iterator[dict[str, Any]]:
 def _understood(text: str, place: str) -> dict[str, Any]:
     line = _parsed(text)
     if line is None:
-        raise StorageTrouble(
-            f"{place}: not a line of the ledger (a merge conflict?). Mend or remove it; nothing was sent."
-        )
+        raise StorageTrouble(f"{place}: not a line of the ledger (a merge conflict?). Mend or remove it.")
     return line
 
 

@@ -126,10 +126,15 @@ class Plan:
         steps = {step.job.name: step for step in later.steps}
         return Plan(tuple(steps[step.job.name] for step in self.steps), later.committed)
 
+    @property
+    def in_turn(self) -> list[Step]:
+        """What is to be bought in the order in which a limit counts it."""
+        return _to_buy(self.steps)
+
     def affordable(self, credits: int) -> int:
-        """How many of the submits, in order, stay within `credits`."""
+        """The highest limit that stays within `credits`."""
         spent = 0
-        for count, step in enumerate(self.to_buy):
+        for count, step in enumerate(self.in_turn):
             spent += step.credits or 0
             if spent > credits:
                 return count

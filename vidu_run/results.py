@@ -156,21 +156,27 @@ def readable_picks(journal: ReadJournal, out: Path, spec: Path | None, warn: War
         return {}
 
 
-async def write_all(journal: SqliteJournal, records: Mapping[Key, Record], out: Path, picks: Picks, say: Say) -> Path:
+async def write_all(journal: SqliteJournal, records: Mapping[Key, Record], out: Path, picks: Picks, say: Say) -> None:
     """Rewrite the ledger, the page and the table from the journal and its records, where they are not what they would
-    be; returns the page.
+    be. Raises StorageTrouble; for a ledger that cannot be read or written when the others stand.
     """
     shown = _shown(journal, out, picks)
     if shown == journal.meta(SHOWN) and all((out / name).exists() for name in (PAGE, POSTERS, table.NAME, ledger.NAME)):
-        return out / PAGE
-    ledger.write(out, journal.meta("origin") or "", journal.each_sheet, records, journal.ledger())
+        return
+    unlisted: StorageTrouble | None = None
+    try:
+        ledger.write(out, journal.meta("origin") or "", journal.each_sheet, records, journal.ledger())
+    except StorageTrouble as trouble:
+        unlisted = trouble
     held = hold(journal, out, picks, run_lives=False, records=records)
-    page = write_page(held)
-    if write_table(held, say) and not held.drafts:
+    write_page(held)
+    written = write_table(held, say)
+    if unlisted is not None:
+        raise unlisted
+    if written and not held.drafts:
         # A journal that fails only now has been told of already, or nothing was lost with it.
         with suppress(StorageTrouble):
             await journal.remember({SHOWN: shown})
-    return page
 
 
 def _shown(journal: ReadJournal, out: Path, picks: Picks) -> str:

@@ -52,7 +52,7 @@ def within_disk(plan: Plan, free: int, seen: Mapping[Sort, float]) -> None:
         return BYTES_PER_SECOND if measured is None else measured * MARGIN
 
     room = free - SPARE_BYTES
-    needed = [bytes_per_second(step.job.request) * int(step.job.request.get("duration") or 5) for step in plan.to_buy]
+    needed = [bytes_per_second(step.job.request) * int(step.job.request.get("duration") or 5) for step in plan.in_turn]
     if sum(needed) <= room:
         return
     fits = sum(total <= room for total in accumulate(needed))

@@ -45,6 +45,12 @@ def read(out: Path, begun: bool = True) -> Iterator[ReadJournal]:
         journal.close()
 
 
+def require(out: Path) -> None:
+    """Raises as `read` does: to lock a folder makes it, which a word that was mistyped is no reason for."""
+    with read(out):
+        return
+
+
 def _nothing_in(out: Path) -> UsageTrouble:
     rehearsal = out.with_name(f"{out.name}.local")
     there = (rehearsal / state_file.NAME).exists()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 async def cancel(out: Path, names: list[str], where: Where, console: Console) -> int:
     """Cancel tasks that still wait at the API; returns how many jobs were too late or could not be asked about."""
+    view.require(out)
     with locked(out):
         with view.read(out) as state:
             service, setting = remembered(state, out, where)
@@ -59,11 +60,14 @@ async def _cancelled(api: Api, journal: SqliteJournal, sheet: Sheet, record: Rec
 
 async def resolve(out: Path, names: list[str], state: State, task_id: str | None, console: Console) -> int:
     """Record the user's word on jobs in doubt; the next run acts on it. Returns how many jobs it was."""
+    view.require(out)
     with locked(out):
         journal = SqliteJournal(out)
         try:
-            open_to_it = {State.IN_DOUBT, State.INTENT} | ({State.SUBMITTED} if state is State.ABANDONED else set())
-            chosen = _named(journal, names, open_to_it, "no job in doubt is called")
+            gives_up = state is State.ABANDONED
+            open_to_it = {State.IN_DOUBT, State.INTENT} | ({State.SUBMITTED, State.READY} if gives_up else set())
+            otherwise = "no job that waits for its video is called" if gives_up else "no job in doubt is called"
+            chosen = _named(journal, names, open_to_it, otherwise)
             if task_id is not None and len(chosen) > 1:
                 raise UsageTrouble(f"--task names one task, but {len(chosen)} jobs in doubt match")
             if task_id is not None and journal.knows(task_id):

@@ -223,7 +223,11 @@ async def ended(
             single.append((int(code), f"{aim.name}: {public_state(record, run_lives=False)}"))
     whole += [(int(Exit.NEEDS_WORD), text) for text in show.picks_wanted(aims)]
     picks = _picks(journal, setting, console)
-    page = await results.write_all(journal, records, setting.out, picks, console.say)
+    page = setting.out / results.PAGE
+    try:
+        await results.write_all(journal, records, setting.out, picks, console.say)
+    except StorageTrouble as trouble:
+        whole.append((int(Exit.STORAGE), str(trouble)))
     names = journal.names()
     states = {key: public_state(records.get(key), run_lives=False) for key in {**names, **records}}
     if State.IN_DOUBT in states.values():

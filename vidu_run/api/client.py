@@ -18,7 +18,7 @@ from yarl import URL
 from vidu_run import __version__
 from vidu_run.access import Access
 from vidu_run.api.body import Body
-from vidu_run.api.trouble import ApiTrouble, Forbidden, KeyRefused, Missing, TooMany, Unavailable
+from vidu_run.api.trouble import ApiTrouble, BadQuestion, Forbidden, KeyRefused, Missing, TooMany, Unavailable
 from vidu_run.outcome import Evidence
 from vidu_run.pace import Timing
 from vidu_run.providers.rules import Provider
@@ -235,8 +235,10 @@ def _document(reply: _Reply, called: str) -> object:
         raise Forbidden(_refused(reply))
     if reply.status == 429:
         raise TooMany(_refused(reply), reply.headers.get("Retry-After"))
+    if reply.status >= 500:
+        raise Unavailable(_refused(reply))
     if reply.status != 200:
-        raise (Unavailable if reply.status >= 500 else ApiTrouble)(_refused(reply))
+        raise (BadQuestion if reply.status >= 400 else ApiTrouble)(_refused(reply))
     try:
         return parse_json(reply.body)
     except BadReply as error:

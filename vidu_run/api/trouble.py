@@ -11,7 +11,11 @@ class Unavailable(ApiTrouble):
     """No whole reply, or a 5xx."""
 
 
-class Missing(ApiTrouble):
+class BadQuestion(ApiTrouble):
+    """A 4xx of no other kind here: the way to the API is fine, and it will not answer this."""
+
+
+class Missing(BadQuestion):
     """The API does not know the task (404)."""
 
 

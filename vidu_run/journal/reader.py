@@ -195,9 +195,11 @@ class ReadJournal:
         states = ", ".join(f"'{state}'" for state in sorted(BILLED))
         spent = self._one(
             f"SELECT total(coalesce(charged, estimated, 0)) AS sum FROM attempts WHERE state IN ({states})"
+            " OR (state = 'abandoned' AND task_id IS NOT NULL)"
         )
         lines = self.ledger()
-        own = {row["key"] for row in self._all("SELECT DISTINCT key FROM attempts")} if lines else set()
+        sent = "SELECT DISTINCT key FROM attempts WHERE state != 'not_sent'"
+        own = {row["key"] for row in self._all(sent)} if lines else set()
         before = (line.get("credits") or 0 for key, line in lines.items() if key not in own)
         return int(spent["sum"] if spent else 0) + sum(before)
 

@@ -68,13 +68,13 @@ def _mine(name: str, environment: Mapping[str, str]) -> tuple[dict[str, Any], st
     """The user's own prices for a provider, {} where there are none; and the file they stand in."""
     path = prices_file(environment)
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError as error:
-        if PRICES_VARIABLE in environment:
+        if environment.get(PRICES_VARIABLE):
             raise UsageTrouble(f"{path}: cannot be read ({error.strerror})") from None
         return {}, str(path)
     try:
-        document = json.loads(text)
+        document = json.loads(content)
         wrong = next(validator(read_schema("prices.schema.json")).iter_errors(document), None)
     except ValueError as error:
         raise UsageTrouble(f"{path}: not JSON ({error})") from None

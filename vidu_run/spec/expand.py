@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from vidu_run.errors import Place, Problem
+from vidu_run.files import is_text
 from vidu_run.spec.cell import Cell, Expansion, ReadText, Sources
 from vidu_run.spec.item import MAX_JOBS, Draft, Item
 from vidu_run.spec.read import Document, Path_
@@ -53,6 +54,6 @@ def _setting(name: str, value: Any) -> Any:
     """A command line may hold what no spec can: bytes that are no text, and a number without end."""
     if isinstance(value, float) and not math.isfinite(value):
         raise BadTemplate(f"--set {name}: too large a number")
-    if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+    if isinstance(value, str) and not is_text(value):
         raise BadTemplate(f"--set {name}: is not UTF-8 text")
     return value

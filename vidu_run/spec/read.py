@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from vidu_run.errors import Place, Problem, SpecTrouble
-from vidu_run.files import meant_spec
+from vidu_run.files import is_text, meant_spec
 from vidu_run.spec.broken import UNQUOTED_TEMPLATE, slip
 
 MOST_BYTES = 64 << 20
@@ -88,6 +88,8 @@ def _text(path: Path, shown: str) -> str:
     def refuse(why: str) -> SpecTrouble:
         return SpecTrouble([Problem(Place(shown), why)])
 
+    if not is_text(path.name):
+        raise refuse("has a name that is not UTF-8 text")
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -21,6 +21,8 @@ import jinja2
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from vidu_run.files import is_text
+
 MOST_TEXT = 20_000
 """Characters of a template, and of what one renders to; prompts end at 5,000."""
 
@@ -209,6 +211,8 @@ def _check_value(value: Any) -> None:
             _too_long()
         if "{{" in value:
             raise BadTemplate(f"still holds '{{{{' after rendering: {_short(value)}; a value is rendered once")
+        if not is_text(value):
+            raise BadTemplate(f"renders to half a character: {_short(value)}")
     elif isinstance(value, float) and not math.isfinite(value):
         raise BadTemplate("renders to a number that JSON does not know")
     elif isinstance(value, int) and value.bit_length() > MOST_BITS:

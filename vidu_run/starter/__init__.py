@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from vidu_run.errors import UsageTrouble
+from vidu_run.files import write_new
 from vidu_run.providers.catalogue import schema_file
 
 FILES = Path(__file__).parent / "files"
@@ -57,6 +58,5 @@ def _in_the_way(folder: Path, contents: Mapping[str, bytes]) -> Path | None:
 
 def _made(target: Path, content: bytes) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("xb") as file:
-        file.write(content)
+    write_new(target, content)
     return target
