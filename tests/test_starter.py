@@ -96,7 +96,9 @@ def test_a_disk_that_fills_leaves_no_half_starter(folder: Folder) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000));"
         "from vidu_run.cli import main; main(['init', 'made'])"
     )
-    done = subprocess.run([sys.executable, "-B", "-c", full], cwd=folder.path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", full], cwd=folder.path, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, "cannot be written" in done.stderr) == (2, True), done.stderr
     assert not [path for path in (folder.path / "made").rglob("*") if path.is_file()]
 
