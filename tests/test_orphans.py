@@ -9,7 +9,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 
+import pytest
 from conftest import Folder, environment
 from fault_server import FaultServer
 
@@ -292,3 +294,18 @@ def test_the_plan_of_a_renamed_spec_says_what_the_run_of_it_stops_at(folder: Fol
     assert "picks" not in folder("plan", "renamed.yaml", "--base-url", server.base_url).err
     assert folder.buy(server, "--fresh", spec="renamed.yaml").code == 0
     assert "renamed?" not in folder("plan", "renamed.yaml", "--base-url", server.base_url).err
+
+
+@pytest.mark.parametrize("command", [["fetch"], ["cancel", "job-1"]])
+def test_a_state_that_names_a_foreign_host_gets_no_key_by_itself(
+    folder: Folder, server: FaultServer, command: list[str]
+) -> None:
+    folder.sweep(1)
+    server.task_seconds = 600
+    folder.buy(server, "--provider", "vidu", "--no-wait")
+    with closing(sqlite3.connect(folder.path / "out/jobs@vidu/state.db")) as db, db:
+        db.execute("UPDATE meta SET value = 'https://vidu.example.com' WHERE name = 'origin'")
+    name, *jobs = command
+    refused = folder(name, "--state", "out/jobs@vidu", *jobs)
+    assert refused.code == 2
+    assert "if your key may go there, give --base-url https://vidu.example.com" in refused.err

@@ -204,6 +204,46 @@ def test_the_user_s_word_can_give_a_job_up(folder: Folder, server: FaultServer) 
     assert len(server.ledger) == 1
 
 
+def test_a_glob_gives_up_what_is_in_doubt_and_nothing_that_is_paid_for(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(3)
+    server.faults = ["ok", "lost-reply", "ok"]
+    server.task_seconds = 600
+    assert folder.buy(server, "--no-wait").code == 4
+    assert folder("resolve", "jobs.yaml", "job-*", "--abandon").code == 0
+    told = folder("status", "jobs.yaml", "--json")
+    assert told.counts() == {"submitted": 2, "abandoned": 1}
+    refused = folder("resolve", "jobs.yaml", "job-*", "--abandon")
+    assert (refused.code, "no job in doubt" in refused.err) == (2, True)
+
+
+def test_what_was_given_up_can_be_taken_back_or_sent_again(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.task_seconds = 600
+    assert folder.buy(server, "--no-wait").code == 3
+    given_up = folder("resolve", "jobs.yaml", "job-1", "job-2", "--abandon")
+    assert "job-1: given up; its task t-1 stays paid, `--task t-1` takes it back" in given_up.err + given_up.out
+    assert folder("resolve", "jobs.yaml", "job-1", "--task", "t-2").code == 2
+    assert folder("resolve", "jobs.yaml", "job-1", "--task", "t-1").code == 0
+    assert folder("resolve", "jobs.yaml", "job-2", "--resubmit").code == 0
+    assert folder("plan", "jobs.yaml", "--json").document["totals"]["committed"] == 12
+    server.task_seconds = 0
+    assert folder.buy(server).counts() == {"done": 2}
+    assert len(server.accepted) == 3
+
+
+def test_a_task_that_was_named_wrongly_makes_way_for_the_right_one(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    server.faults = ["lost-reply"]
+    assert folder.buy(server).code == 4
+    assert folder("resolve", "jobs.yaml", "job-1", "--task", "t-9").code == 0
+    refused = folder("resolve", "jobs.yaml", "job-1", "--task", "t-1")
+    assert (refused.code, "job-1 is submitted: nothing there to resolve" in refused.err) == (2, True)
+    assert folder.buy(server).code == 3
+    assert folder("resolve", "jobs.yaml", "job-1", "--task", "t-1").code == 0
+    assert folder.buy(server).counts() == {"done": 1}
+    assert len(server.accepted) == 1
+
+
 def test_a_finished_task_whose_video_is_gone_can_be_given_up_and_stays_paid(
     folder: Folder, server: FaultServer
 ) -> None:

@@ -427,7 +427,7 @@ def resolve(
 ) -> int:
     """Give your word on jobs in doubt.
 
-    Globs are allowed; the next run acts on it.
+    Globs mean jobs in doubt; one that is spelled out may also be paid for, or given up. The next run acts on it.
     """
     from vidu_run import word
     from vidu_run.console import Console

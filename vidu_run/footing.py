@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from vidu_run import config
+from vidu_run.access import on_loopback
 from vidu_run.console import Console
 from vidu_run.difference import Before
-from vidu_run.errors import AccountTrouble, NeedsWord, Problem, SpecTrouble, StorageTrouble
+from vidu_run.errors import AccountTrouble, NeedsWord, Problem, SpecTrouble, StorageTrouble, UsageTrouble
 from vidu_run.files import output_folder
 from vidu_run.films import fact
 from vidu_run.job import Key
@@ -159,7 +160,11 @@ def remembered(state: ReadJournal, out: Path, where: Where) -> tuple[Service, Se
     if not name:
         raise StorageTrouble(f"{out}: no run has begun here")
     chosen = choose_provider(rules or LOCAL, name)
+    named = config.base_url(chosen, where.base_url, where.environment)
     address = config.base_url(chosen, where.base_url or (None if origin == EMBEDDED else origin), {})
+    # A folder that came from somebody else must not say where the key goes.
+    if address not in (None, named) and not on_loopback(origin):
+        raise UsageTrouble(f"{out}: its tasks are at {address}; if your key may go there, give --base-url {address}")
     timing = Timing(**json.loads(state.meta("timing") or "{}"))
     limits = limits_of(int(state.meta("concurrency") or 4), int(state.meta("off_peak_concurrency") or 100), timing)
     service = service_at(chosen, address, where.key_file, where.environment)

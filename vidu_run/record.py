@@ -30,15 +30,16 @@ ARROWS: dict[State, frozenset[State]] = {
     State.IN_DOUBT: frozenset({State.SUBMITTED, State.NOT_SENT, State.REJECTED, State.ABANDONED}),
     State.SUBMITTED: frozenset({State.READY, State.FAILED, State.ABANDONED}),
     State.READY: frozenset({State.DONE, State.FAILED, State.ABANDONED}),
-    State.DONE: frozenset({State.READY, State.ABANDONED}),
+    State.DONE: frozenset({State.READY}),
     State.NOT_SENT: frozenset({State.SUBMITTED}),
     State.FAILED: frozenset(),
     State.REJECTED: frozenset(),
-    State.ABANDONED: frozenset(),
+    State.ABANDONED: frozenset({State.SUBMITTED, State.NOT_SENT}),
 }
 """From each state of an attempt, where it may go. A new attempt is the only way out of a state without arrows.
 
-`not_sent` can prove wrong: the user's word that a POST was not taken, and then its task is found after all.
+`not_sent` can prove wrong: the user's word that a POST was not taken, and then its task is found after all. So can
+`abandoned`, which the user takes back.
 """
 
 LIVE = frozenset({State.INTENT, State.IN_DOUBT, State.SUBMITTED, State.READY, State.DONE})

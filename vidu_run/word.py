@@ -16,6 +16,7 @@ from vidu_run.journal.sqlite import SqliteJournal
 from vidu_run.names import meant
 from vidu_run.record import TAKEN_BACK, Record, State
 from vidu_run.reply import ENDED_BADLY
+from vidu_run.report.data import public_state
 from vidu_run.session import Reach
 
 if TYPE_CHECKING:
@@ -58,29 +59,60 @@ async def _cancelled(api: Api, journal: SqliteJournal, sheet: Sheet, record: Rec
     return None
 
 
+DOUBTED = frozenset({State.IN_DOUBT, State.INTENT})
+
+
+def _takes(word: State, record: Record) -> bool:
+    """Whether a job that is spelled out takes this word. A glob means doubts alone: the others are paid for, or were
+    given up on purpose.
+    """
+    if record.state in DOUBTED or (record.state is State.ABANDONED and word is not State.ABANDONED):
+        return True
+    if word is State.SUBMITTED:
+        # The API did not know the task that was named.
+        return record.state is State.SUBMITTED and record.error is not None
+    return word is State.ABANDONED and record.state in (State.SUBMITTED, State.READY)
+
+
 async def resolve(out: Path, names: list[str], state: State, task_id: str | None, console: Console) -> int:
     """Record the user's word on jobs in doubt; the next run acts on it. Returns how many jobs it was."""
     view.require(out)
     with locked(out):
         journal = SqliteJournal(out)
         try:
-            gives_up = state is State.ABANDONED
-            open_to_it = {State.IN_DOUBT, State.INTENT} | ({State.SUBMITTED, State.READY} if gives_up else set())
-            otherwise = "no job that waits for its video is called" if gives_up else "no job in doubt is called"
-            chosen = _named(journal, names, open_to_it, otherwise)
+            chosen = _resolvable(journal, names, state)
             if task_id is not None and len(chosen) > 1:
                 raise UsageTrouble(f"--task names one task, but {len(chosen)} jobs in doubt match")
-            if task_id is not None and journal.knows(task_id):
+            if task_id is not None and journal.knows(task_id) and task_id != chosen[0][1].task_id:
                 raise UsageTrouble(f"task {task_id} already belongs to another job")
             await journal.begin({})
             for sheet, record in chosen:
-                facts: dict[str, Any] = {"error": "the user's word"} if task_id is None else {"task_id": task_id}
-                facts |= {"accepted_at": record.posted_at, "error": None} if task_id is not None else {}
+                facts: dict[str, Any] = {"error": "the user's word"}
+                if task_id is not None:
+                    facts = {"task_id": task_id, "accepted_at": record.posted_at, "error": None}
                 await journal.decide(record, state, facts)
-                console.say(f"{sheet.name}: {_word(state, task_id)}")
+                console.say(f"{sheet.name}: {_word(state, task_id, record)}")
             return len(chosen)
         finally:
             journal.close()
+
+
+def _resolvable(journal: SqliteJournal, names: list[str], state: State) -> list[tuple[Sheet, Record]]:
+    records = {record.key: record for record in journal.records()}
+    pairs = [(sheet, records[sheet.key]) for sheet in journal.sheets_of(records)]
+    doubted = [pair for pair in pairs if pair[1].state in DOUBTED]
+    chosen: list[tuple[Sheet, Record]] = []
+    for name in names:
+        spelled = [(sheet, record) for sheet, record in pairs if sheet.name == name]
+        fitting = [pair for pair in spelled if _takes(state, pair[1])]
+        if spelled and not fitting:
+            raise UsageTrouble(f"{name} is {public_state(spelled[0][1], run_lives=False)}: nothing there to resolve")
+        words = meant(name, (sheet.name for sheet, _ in doubted))
+        fitting = fitting or [pair for pair in doubted if pair[0].name in words]
+        if not fitting:
+            raise UsageTrouble(f"no job in doubt is called {name!r}")
+        chosen += [pair for pair in fitting if pair not in chosen]
+    return chosen
 
 
 def _named(journal: SqliteJournal, names: list[str], states: set[State], otherwise: str) -> list[tuple[Sheet, Record]]:
@@ -97,9 +129,10 @@ def _named(journal: SqliteJournal, names: list[str], states: set[State], otherwi
     return chosen
 
 
-def _word(state: State, task_id: str | None) -> str:
+def _word(state: State, task_id: str | None, record: Record) -> str:
+    paid = f"; its task {record.task_id} stays paid, `--task {record.task_id}` takes it back" if record.task_id else ""
     return {
         State.SUBMITTED: f"is task {task_id}; the next run fetches it",
         State.NOT_SENT: "was not taken; the next run submits it again",
-        State.ABANDONED: "given up",
+        State.ABANDONED: f"given up{paid}",
     }[state]

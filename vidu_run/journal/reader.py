@@ -195,7 +195,7 @@ class ReadJournal:
         states = ", ".join(f"'{state}'" for state in sorted(BILLED))
         spent = self._one(
             f"SELECT total(coalesce(charged, estimated, 0)) AS sum FROM attempts WHERE state IN ({states})"
-            " OR (state = 'abandoned' AND task_id IS NOT NULL)"
+            " OR (state IN ('abandoned', 'not_sent') AND task_id IS NOT NULL)"
         )
         lines = self.ledger()
         sent = "SELECT DISTINCT key FROM attempts WHERE state != 'not_sent'"
