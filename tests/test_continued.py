@@ -60,8 +60,8 @@ def prompts(server: FaultServer) -> list[str]:
     return [posted.body["prompt"] for posted in server.accepted]
 
 
-def picks(folder: Folder, **stars: int) -> None:
-    known = jobs(folder("status", "jobs.yaml", "--json"))
+def picks(folder: Folder, state: str = "out/jobs", **stars: int) -> None:
+    known = jobs(folder("status", "--state", state, "--json"))
     rows = ", ".join(
         f"{{key: {known[name.replace('_', '-')]['key']}, name: x, stars: {n}}}" for name, n in stars.items()
     )
@@ -523,6 +523,32 @@ def test_a_promoted_shot_keeps_the_frame_it_was_made_with(chain: Folder, server:
     (taken,) = [path.name for path in (chain.path / "out/jobs/frames").iterdir() if path.name in written]
     assert f"out/jobs/frames/{taken}" in written
     assert [row["step"] for row in chain("plan", "jobs.final.yaml", "--json").document["jobs"]] == ["submit"]
+
+
+def test_a_promoted_shot_says_that_it_continues_the_draft_and_that_films_stay_behind(
+    chain: Folder, server: FaultServer
+) -> None:
+    head = HEAD.replace("jobs:", "films: [{name: all, jobs: [one, two]}]\njobs:")
+    story(chain, {name: f"{what}, seed: 7" for name, what in CHAIN.items()}, head)
+    assert chain.buy(server).code == 0
+    picks(chain, one=5, two=5)
+
+    told = chain("promote", "jobs.yaml").err
+
+    assert "1 of them keeps a frame of the draft's clip, as a file in out/jobs/frames" in told
+    assert "films are not taken over: write them into jobs.final.yaml" in told
+
+
+def test_a_shot_that_continues_a_rehearsed_clip_is_not_promoted_into_what_is_paid_for(chain: Folder) -> None:
+    story(chain, {name: f"{what}, seed: 7" for name, what in CHAIN.items()})
+    assert chain("jobs.yaml", "--provider", "local").code == 0
+    picks(chain, "out/jobs.local", one=5, two=5)
+
+    refused = chain("promote", "jobs.yaml", "--provider", "local")
+
+    assert (refused.code, "continues a clip that was only rehearsed" in refused.err) == (2, True)
+    assert not (chain.path / "jobs.final.yaml").exists()
+    assert chain("promote", "jobs.yaml", "--provider", "local", "--only", "one").code == 0
 
 
 def test_the_page_shows_the_frame_that_was_taken(chain: Folder, server: FaultServer) -> None:

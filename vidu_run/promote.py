@@ -28,7 +28,7 @@ from vidu_run.plan import Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
 from vidu_run.providers.catalogue import LOCAL, choose_provider, read_schema, request_schema, validator
 from vidu_run.providers.pricing import prices
-from vidu_run.record import Record, seed_of
+from vidu_run.record import Record, State, seed_of
 from vidu_run.spec.check import fold
 from vidu_run.spec.item import MAX_JOBS
 from vidu_run.spec.judge import MOST_SHRUNK
@@ -78,6 +78,12 @@ class Promoted:
     earlier: tuple[str, ...] = ()
     """Names of the jobs whose drafts are no part of the present spec."""
     new_takes: bool = False
+    frozen: int = 0
+    """Jobs that begin or end with a frame of a draft's clip, as it was made."""
+    clipless: tuple[str, ...] = ()
+    """Names of the jobs whose drafts have no clip."""
+    films: int = 0
+    """Films of the drafts' spec, which are not taken over."""
 
 
 def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: str, choice: Choice) -> Promoted:
@@ -86,7 +92,8 @@ def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: s
     Raises SpecTrouble or UsageTrouble with every reason that can be seen at once, and then nothing is written.
     """
     target = choice.target or final_file(source.spec)
-    head, known = _head(source, journal)
+    settings = _settings(source.spec)
+    head, known = _head(settings, source, journal)
     sheets = [_with_kept_frames(sheet, source) for sheet in journal.all_sheets()]
     drafts, strangers = chosen(sheets, picks, told, choice)
     check_changes(choice.changes, known, drafts)
@@ -95,6 +102,7 @@ def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: s
     problems = [*_taken(target, source.spec), *(_stranger(pick, source, told) for pick in strangers if not drafts)]
     problems += [problem for job in jobs for problem in _unwritable(job, choice, source)]
     problems += _changed_frames(drafts, source)
+    problems += _rehearsed_frames(drafts, source) if head["provider"] != LOCAL else ()
     if problems:
         raise SpecTrouble(fold(problems))
     head |= {"max_jobs": len(jobs)} if len(jobs) > MAX_JOBS else {}
@@ -102,7 +110,20 @@ def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: s
     spec = _written(source, target, spec_text(_remarks(source, new_takes), head, jobs), jobs, drafts)
     plan = make_plan(spec.jobs, Found({}), Wish())
     earlier = tuple(job.name for job, sheet in zip(jobs, drafts, strict=True) if sheet.position is None)
-    return Promoted(spec, plan, prices(spec.provider), source, len(strangers), earlier, new_takes)
+    return Promoted(
+        spec,
+        plan,
+        prices(spec.provider),
+        source,
+        strangers=len(strangers),
+        earlier=earlier,
+        new_takes=new_takes,
+        frozen=sum(map(_continues, drafts)),
+        clipless=tuple(
+            job.name for job, sheet in zip(jobs, drafts, strict=True) if not _has_clip(records.get(sheet.key))
+        ),
+        films=len(settings.get("films") or ()),
+    )
 
 
 def final_file(spec: Path) -> Path:
@@ -113,9 +134,10 @@ def final_file(spec: Path) -> Path:
     return spec.with_name(f"{stem}.final.yaml")
 
 
-def _head(source: Source, journal: ReadJournal) -> tuple[dict[str, Any], Mapping[str, Any]]:
+def _head(
+    settings: Mapping[str, Any], source: Source, journal: ReadJournal
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
     """The new spec's settings, and the schemas of the request fields that its provider knows."""
-    settings = _settings(source.spec)
     home = str(settings.get("provider") or journal.meta("rules") or LOCAL)
     known: Mapping[str, Any] = request_schema(choose_provider(home, source.provider))["properties"]
     fields = read_schema("spec.schema.json")["properties"]
@@ -142,6 +164,22 @@ def _with_kept_frames(sheet: Sheet, source: Source) -> Sheet:
         for one, (name, stored) in zip(asked, sheet.images, strict=False)
     ]
     return replace(sheet, images=tuple(images)) if any(isinstance(one, dict) for one in asked) else sheet
+
+
+def _continues(sheet: Sheet) -> bool:
+    return any(isinstance(one, dict) for one in sheet.request.get("images") or ())
+
+
+def _has_clip(record: Record | None) -> bool:
+    return record is not None and record.state in (State.READY, State.DONE)
+
+
+def _rehearsed_frames(drafts: Sequence[Sheet], source: Source) -> Iterator[Problem]:
+    """What a rehearsal drew in the place of a clip must not become a frame that is paid for."""
+    for sheet in drafts if source.provider == LOCAL else ():
+        if _continues(sheet):
+            told = "continues a clip that was only rehearsed, and has a stand-in's frame: promote it once it is bought"
+            yield Problem(Place(source.spec.as_posix()), told, sheet.name)
 
 
 def _job(sheet: Sheet, name: str, record: Record | None, choice: Choice, known: Mapping[str, Any]) -> Written:
@@ -262,11 +300,22 @@ def words(made: Promoted) -> list[str]:
     provider = made.spec.provider
     lines = [show.plan_summary(made.plan, made.prices, provider.rehearses)]
     lines += show.estimate_note(made.plan, made.prices, provider)
-    if again := sum(job.key == job.draft for job in made.spec.jobs):
+    if again := sum(job.key == job.draft and job.name not in made.clipless for job in made.spec.jobs):
         lines.append(
             f"{again} of them ask{'s' if again == 1 else ''} for the very clip of the draft: "
             "--with FIELD=VALUE makes another one"
         )
+    if made.clipless:
+        names = ", ".join(made.clipless[:3]) + (" …" if len(made.clipless) > 3 else "")
+        lines.append(f"of {len(made.clipless)} of them the draft has no clip: {names}")
+    if made.frozen:
+        lines.append(
+            f"{made.frozen} of them keep{'s' if made.frozen == 1 else ''} a frame of the draft's clip, as a file in "
+            f"{made.source.out / 'frames'}, which git may not have: write {{job: NAME, frame: last}} in its place to "
+            "continue the new clip"
+        )
+    if made.films:
+        lines.append(f"films are not taken over: write them into {made.spec.path.name}, with the names of its jobs")
     if made.earlier:
         lines.append(_earlier(made.earlier))
     if made.strangers:
