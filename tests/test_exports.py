@@ -276,6 +276,19 @@ def test_two_items_of_a_spec_with_the_same_labels_have_a_row_each() -> None:
     ]
 
 
+def test_axes_that_advance_together_are_one_column() -> None:
+    zipped = [
+        a_sheet(f"{look}-{seed}", look=look, prompt=prompt, seed=seed)
+        for look, prompt in [("warm", "dawn"), ("cold", "dusk")]
+        for seed in (1, 2)
+    ]
+    found = rows(zipped, "look")
+    assert [row.labels for row in found] == [("seed 1",), ("seed 2",)]
+    assert [[job.name for job in row.jobs] for row in found] == [["warm-1", "cold-1"], ["warm-2", "cold-2"]]
+    assert len(rows(zipped, "seed")) == 2
+    assert len(rows(zipped[::3], "look")) == 2
+
+
 def test_a_column_that_is_no_axis_is_told_with_those_there_are() -> None:
     with pytest.raises(UsageTrouble, match="--columns sed: no axis is called so; there are pair, seed"):
         column_axis([a_sheet("a", pair="x", seed=1)], "sed")

@@ -429,6 +429,22 @@ def test_rows_and_columns_are_the_axes_that_the_reader_chooses(opened: Open, cli
         expect(page.locator(".label")).to_have_text([job["name"] for job in jobs])
 
 
+def test_axes_that_advance_together_are_one_column(opened: Open, clip: Path, tmp_path: Path) -> None:
+    looks = [("warm", "dawn"), ("cold", "dusk"), ("grey", "noon")]
+    jobs = [
+        a_job(f"{look}-{seed}", key=f"{at:063}{seed}", axes={"look": look, "time": when, "seed": str(seed)})
+        for at, (look, when) in enumerate(looks)
+        for seed in (1, 2)
+    ]
+    with opened(*jobs, axes=["look", "time", "seed"]) as seen:
+        seen.page.get_by_label("Columns").select_option(label="look")
+        expect(seen.page.locator(".head h3")).to_have_text(["1", "2"])
+        expect(seen.page.locator(".hole")).to_have_count(0)
+        expect(seen.page.locator(".cells").first.locator(".label")).to_have_text(
+            ["look warm", "look cold", "look grey"]
+        )
+
+
 def test_arrows_go_from_clip_to_clip_and_enter_looks_closer(opened: Open, clip: Path, tmp_path: Path) -> None:
     with opened(*a_sweep(clip, tmp_path, ("harbour", "ridge"), seeds=3)) as seen:
         page = seen.page

@@ -97,19 +97,29 @@ def column_axis(sheets: Sequence[Sheet], wanted: str | None) -> str | None:
 
 
 def rows(sheets: Sequence[Sheet], column: str | None) -> list[Row]:
-    """By what is left of a job's axes without the column.
+    """By what is left of a job's axes without the column and those that advance together with it.
 
     Where two items of a spec make jobs with the same labels, each item has a row: it holds no label twice.
     """
+    across = {column, *(axis for axis in axes_of(sheets) if column and _together(sheets, column, axis))}
     found: dict[tuple[Any, ...], list[Sheet]] = {}
     seen: Counter[tuple[Any, ...]] = Counter()
     for sheet in sheets:
-        others = tuple((axis, str(label)) for axis, label in sheet.axes.items() if axis != column)
+        others = tuple((axis, str(label)) for axis, label in sheet.axes.items() if axis not in across)
         cell = (others, str(sheet.axes[column])) if column in sheet.axes else None
         if cell:
             seen[cell] += 1
         found.setdefault((others, seen[cell] if cell else 0), []).append(sheet)
     return [Row(tuple(spoken(*item) for item in key[0]), tuple(jobs)) for key, jobs in found.items()]
+
+
+def _together(sheets: Sequence[Sheet], one: str, other: str) -> bool:
+    """Whether two axes advance together, as zipped ones do: each label of one stands with one label of the other, and
+    some pair of labels comes again. (Where each job has its own, the axes only happen to.)
+    """
+    pairs = {(str(sheet.axes.get(one)), str(sheet.axes.get(other))) for sheet in sheets}
+    ones, others = (len(set(side)) for side in zip(*pairs, strict=True))
+    return len(sheets) > len(pairs) == ones == others > 1
 
 
 def spoken(axis: str, label: Any) -> str:

@@ -64,12 +64,32 @@ const chosenColumns = () => (settings.columns === "" || columnAxes.includes(sett
 
 const axisOf = (wanted) => page.axes.findIndex(({ name }) => name === wanted);
 
+/* Whether two axes advance together, as zipped ones do: each label of one stands with one label of the other, and
+   some pair of labels comes again. (Where each job has its own, the axes only happen to.) */
+function together(one, other) {
+  const { places, labels } = page.axes[one];
+  if (labels.length < 2 || labels.length !== page.axes[other].labels.length || labels.length === places.length) return false;
+  const partners = new Map();
+  return page.axes[other].places.every((place, at) => {
+    if (!partners.has(places[at])) partners.set(places[at], place);
+    return partners.get(places[at]) === place && (places[at] === null) === (place === null);
+  });
+}
+
+const companions = new Map();
+
+/* The axes that advance together with this one; found once, since they are those of all jobs. */
+function companionsOf(across) {
+  if (!companions.has(across)) companions.set(across, page.axes.map((_, axis) => axis).filter((axis) => axis !== across && together(across, axis)));
+  return companions.get(across);
+}
+
 function arranged(shown) {
   const columns = chosenColumns();
   if (columns === "") return { rows: [{ labels: [], cells: shown }], columns: shown.length };
   if (columns === DRAFTS) return { rows: shown.map((clip) => ({ labels: [["", clip.name]], cells: [draftOf(clip), clip] })), columns: 2 };
   const across = axisOf(columns);
-  const others = page.axes.map((_, axis) => axis).filter((axis) => axis !== across);
+  const others = page.axes.map((_, axis) => axis).filter((axis) => axis !== across && !companionsOf(across).includes(axis));
   const led = others.includes(axisOf(settings.lead));
   const lead = led ? [axisOf(settings.lead), ...others.filter((axis) => axis !== axisOf(settings.lead))] : others;
   const groups = new Map();
