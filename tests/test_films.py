@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Folder, Result
+from fault_server import FaultServer
 
 from vidu_run.films import segments, shots_of
 from vidu_run.spec.load import load
@@ -124,6 +125,18 @@ def test_a_film_waits_for_its_clips_and_says_for_which(story: Folder) -> None:
 
     assert waiting.code == 3
     assert "waits for 1 clip: k1-k2-s1" in waiting.out
+
+
+def test_a_film_of_a_take_that_failed_says_that_it_waits_in_vain(story: Folder, server: FaultServer) -> None:
+    spec = story.path / "jobs.yaml"
+    spec.write_text(spec.read_text().replace("provider: local", "provider: octopusx"))
+    server.failing = {"t-1"}
+    assert story.buy(server).code == 1
+
+    waiting = story("film", "jobs.yaml")
+
+    assert waiting.code == 1
+    assert "waits for 1 clip: k0-k1-s1 (failed); give another take a star" in waiting.out
 
 
 def test_a_damaged_clip_is_named_and_the_film_that_was_there_stays(delivered: Folder) -> None:

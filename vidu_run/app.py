@@ -168,7 +168,7 @@ async def _join(spec: Spec, journal: ReadJournal, out: Path, console: Console) -
     try:
         for edit in _edits(spec, journal, out) if spec.films else ():
             if edit.missing:
-                console.say(show.film_waits(edit.film.name, edit.missing), "yellow")
+                console.say(show.film_waits(edit.film.name, edit.missing, edit.ended), "yellow")
             elif (made := await asyncio.to_thread(make, edit, out, spec.path.name, spec.provider.name)).anew:
                 console.say(show.film_made(made.file, made.sidecar))
     except (UsageTrouble, StorageTrouble) as trouble:

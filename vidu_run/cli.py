@@ -321,10 +321,13 @@ def film(spec: Path, settings: Sequence[str], as_json: bool, **options: Any) -> 
     else:
         for edit, made in films:
             if made is None:
-                console.answer(show.film_waits(edit.film.name, edit.missing))
+                console.answer(show.film_waits(edit.film.name, edit.missing, edit.ended))
             else:
                 console.answer(show.film_made(made.file, made.sidecar))
-    return Exit.INCOMPLETE if any(made is None for _, made in films) else Exit.DONE
+    waiting = [edit for edit, made in films if made is None]
+    if any(len(edit.ended) < len(edit.missing) for edit in waiting):
+        return Exit.INCOMPLETE
+    return Exit.SOME_FAILED if waiting else Exit.DONE
 
 
 @cli.command()

@@ -20,7 +20,7 @@ from vidu_run.job import Continued, Frame, Image, Job, Key
 from vidu_run.names import meant
 from vidu_run.picks import Picks
 from vidu_run.programme import FOLDER, chosen, read_sidecar, reels
-from vidu_run.record import Record, State, seed_of
+from vidu_run.record import ENDED, Record, State, seed_of
 from vidu_run.spec.load import Film
 
 
@@ -35,11 +35,14 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a film is to be made of. `missing` are jobs whose clip is not there yet."""
+    """What a film is to be made of. `missing` are jobs whose clip is not there; `ended` those of them that will have
+    none by themselves, with their state.
+    """
 
     film: Film
     takes: tuple[Take, ...]
     missing: tuple[str, ...]
+    ended: Mapping[str, State]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,17 @@ def edits(
 def _edit(
     film: Film, segments: Sequence[Sequence[Job]], records: Mapping[Key, Record], picks: Picks, here: frozenset[Key]
 ) -> Edit:
-    takes, missing = [], []
+    takes, missing, ended = [], [], {}
     for segment in segments:
         at, why = chosen([take.key for take in segment], picks)
         record = records.get(segment[at].key)
         if record is None or record.state is not State.DONE or segment[at].key not in here:
             missing.append(segment[at].name)
+            if record is not None and record.state in ENDED:
+                ended[segment[at].name] = record.state
         else:
             takes.append(Take(segment[at], record, why))
-    return Edit(film, tuple(takes), tuple(missing))
+    return Edit(film, tuple(takes), tuple(missing), ended)
 
 
 def segments(film: Film, jobs: Sequence[Job], shots: Mapping[str, str]) -> list[list[Job]]:

@@ -235,9 +235,12 @@ def _clips(number: int) -> str:
     return f"{number} clip{'' if number == 1 else 's'}"
 
 
-def film_waits(name: str, missing: Sequence[str]) -> str:
-    few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-    return f"film   {name} waits for {_clips(len(missing))}: {few}"
+def film_waits(name: str, missing: Sequence[str], ended: Mapping[str, str]) -> str:
+    """`ended` are the jobs of those missing that have failed or were given up: to wait for them is in vain."""
+    named = [*(f"{job} ({state})" for job, state in ended.items()), *(job for job in missing if job not in ended)]
+    few = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+    advice = "; give another take a star, or make it with --retry-failed" if ended else ""
+    return f"film   {name} waits for {_clips(len(missing))}: {few}{advice}"
 
 
 def end_lines(code: int, said: Sequence[str], counts: Mapping[str, int], page: Any) -> list[str]:
