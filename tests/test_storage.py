@@ -328,3 +328,16 @@ def test_a_state_in_which_bits_have_turned_is_refused_or_still_buys_nothing_twic
     assert refused
     state.write_bytes(sound)
     assert folder.buy(server).counts() == {"in_doubt": 2, "done": 4}
+
+
+def test_a_finished_folder_can_be_looked_at_on_a_read_only_disk(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    assert folder.buy(server).code == 0
+    bound = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" "$1" && cd "$1" || exit 99; shift; exec "$@"'
+    words = ["unshare", "--mount", "sh", "-c", bound, "sh", str(folder.path)]
+    words += [sys.executable, "-m", "vidu_run", "status", "jobs.yaml"]
+    told = subprocess.run(words, cwd=folder.path, env=environment(), capture_output=True, text=True, check=False)
+    if told.returncode == 99 or "unshare" in told.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert (told.returncode, "done       job-1" in told.stdout) == (0, True), told.stderr
+    assert not (folder.path / "out/jobs/state.db-shm").exists()

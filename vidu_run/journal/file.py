@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import struct
 from pathlib import Path
@@ -142,10 +143,20 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _is_read_only(path: Path) -> bool:
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
 def reader(path: Path) -> sqlite3.Connection:
     """A reading connection, also beside a running run."""
     try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False, timeout=10)
+        # SQLite wants to make files beside a state, which a read-only disk forbids; there nobody changes it either.
+        still = _is_read_only(path) and not file_size(f"{path}-wal")
+        way = "immutable=1" if still else "mode=ro"
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?{way}", uri=True, check_same_thread=False, timeout=10)
         (version,) = db.execute("PRAGMA user_version").fetchone()
         db.execute("PRAGMA temp_store = MEMORY")
         earlier = EARLIER_SHEETS.format(draft="NULL AS draft" if version < 3 else "draft")
