@@ -131,6 +131,15 @@ def test_a_missing_stored_frame_is_not_taken_for_a_broken_connection(tmp_path: P
     assert isinstance(body.refusal, FrameChanged)
 
 
+def test_a_stored_frame_that_fails_as_it_is_read_is_not_taken_for_a_broken_connection(tmp_path: Path) -> None:
+    frame = a_frame(tmp_path, b"a frame")
+    (tmp_path / frame.store_name).unlink()
+    (tmp_path / frame.store_name).symlink_to("/proc/self/mem")
+    body = Body(a_job(frame, frame), "m", tmp_path, allow)
+    send(body)
+    assert isinstance(body.refusal, FrameChanged)
+
+
 def test_a_large_frame_is_streamed(tmp_path: Path) -> None:
     frame = a_frame(tmp_path, bytes(12_000_000))
     body = Body(a_job(frame), "m", tmp_path, allow)

@@ -139,19 +139,34 @@ BROKEN = (
         (
             Change(
                 "recover.py",
-                "            return len(sought) - len(left)\n",
-                "            for key in left:\n"
-                "                if (record := journal.record(key)) and record.state == 'in_doubt':\n"
-                "                    await journal.decide(record, type(record.state).NOT_SENT, {})\n"
-                "            return len(sought) - len(left)\n",
+                "        return len(self.sought) - len(self.left)\n",
+                "        for key in self.left:\n"
+                "            if (record := self.journal.record(key)) and record.state == 'in_doubt':\n"
+                "                await self.journal.decide(record, type(record.state).NOT_SENT, {})\n"
+                "        return len(self.sought) - len(self.left)\n",
             ),
         ),
         ("tests/test_recover.py::test_what_is_not_found_is_held_and_never_sent_again",),
         "assert buy(folder, server).code == 4",
     ),
     Broken(
+        "a task whose row has an empty payload is passed over",
+        (Change("recover.py", "if not row.payload]", "if row.payload is None]"),),
+        ("tests/test_recover.py::test_a_row_whose_payload_is_empty_is_read_as_one_without",),
+        "AssertionError",
+    ),
+    Broken(
+        "a glob gives up what is paid for",
+        (
+            Change("word.py", "(sheet.name for sheet, _ in doubted))", "(sheet.name for sheet, _ in pairs))"),
+            Change("word.py", "fitting or [pair for pair in doubted if", "fitting or [pair for pair in pairs if"),
+        ),
+        ("tests/test_spend_once.py::test_a_glob_gives_up_what_is_in_doubt_and_nothing_that_is_paid_for",),
+        "AssertionError",
+    ),
+    Broken(
         "a state that lacks a job does not look for it",
-        (Change("work.py", "for job in jobs if job.key not in known],", "for job in jobs if not journal],"),),
+        (Change("recover.py", "for job in jobs if job.key not in known],", "for job in jobs if not journal],"),),
         ("tests/test_recover.py::test_a_restored_older_folder_finds_what_was_bought_since",),
         "assert len(server.accepted) == 3",
     ),

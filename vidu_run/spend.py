@@ -42,6 +42,10 @@ def within_budget(plan: Plan, folder_budget: int | None, run_budget: int | None)
             raise AccountTrouble(_over(plan, left, name))
 
 
+def _size(bytes_: float) -> str:
+    return f"{bytes_ / 1e9:.1f} GB" if bytes_ >= 1e9 else f"{bytes_ / 1e6:.0f} MB"
+
+
 def within_disk(plan: Plan, free: int, seen: Mapping[Sort, float]) -> None:
     """Raise StorageTrouble rather than pay for what cannot be stored; `free` is in bytes. `seen`: bytes that a second
     of the heaviest clip took of those of this model and resolution that are here already.
@@ -57,7 +61,7 @@ def within_disk(plan: Plan, free: int, seen: Mapping[Sort, float]) -> None:
         return
     fits = sum(total <= room for total in accumulate(needed))
     raise StorageTrouble(
-        f"the videos may need {sum(needed) / 1e9:.1f} GB, {max(room, 0) / 1e9:.1f} GB are free: free some space"
+        f"the videos may need {_size(sum(needed))}, {_size(max(room, 0))} are free: free some space"
         + (f", or --limit {fits} fits" if fits else "")
         + ". Nothing was sent."
     )

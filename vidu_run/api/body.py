@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import Protocol, Self
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
@@ -112,10 +112,9 @@ class Body(Payload):
     async def _write_frame(self, writer: AbstractStreamWriter, frame: Frame) -> None:
         digest = hashlib.sha256()
         await self._gather(writer, frame.data_prefix.encode())
-        with _open(self._store / frame.store_name) as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                await self._gather(writer, base64.b64encode(chunk))
+        for chunk in _chunks(self._store / frame.store_name):
+            digest.update(chunk)
+            await self._gather(writer, base64.b64encode(chunk))
         if digest.hexdigest() != frame.sha256:
             raise FrameChanged(f"{frame.source}: the stored copy {frame.store_name} is damaged; nothing was sent")
 
@@ -123,10 +122,12 @@ class Body(Payload):
         raise TypeError("a body is streamed, never held")
 
 
-def _open(path: Path) -> BinaryIO:
+def _chunks(path: Path) -> Iterator[bytes]:
     """A frame that cannot be read must not look like a broken connection."""
     try:
-        return path.open("rb")
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
     except OSError as error:
         raise FrameChanged(f"{path.name}: cannot be read from the frame store ({error.strerror})") from None
 
