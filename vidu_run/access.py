@@ -25,10 +25,6 @@ class Access:
         return f"Access(base_url={self.base_url!r}, key_source={self.key_source!r})"
 
     @property
-    def host(self) -> str:
-        return urlsplit(self.base_url).netloc
-
-    @property
     def loopback(self) -> bool:
         return on_loopback(self.base_url)
 

@@ -26,7 +26,7 @@ async def wait(job: Job | Sheet, record: Record, desk: Desk, ask_first: bool = F
 
     `ready`: there is a video to fetch; `failed`; `submitted`: this run's patience is over, the next one asks again.
     """
-    # Of a task that was found again it is the service's clock, and either may go wrong.
+    # Of a task that was found again the service's clock tells, which may be ahead of ours.
     accepted = min(record.accepted_at or desk.started, time.time())
     begun = max(accepted, desk.started)
     deadline = begun + desk.timing.deadline(record.off_peak)

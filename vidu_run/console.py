@@ -66,7 +66,7 @@ class Console:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 
-    def ask(self, question: str) -> bool:
+    def ask(self) -> bool:
         """Whether the person at the terminal says yes; anything else is no."""
         self._screen.show(Text("Spend this? [y/N] "), end="")
         # The loop's own handler would wait for the line to end before it minds a Ctrl-C.

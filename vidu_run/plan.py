@@ -33,7 +33,9 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A step without its job, which is as large as all that is told of it afterwards; `picks`: what nobody chose."""
+    """What is still needed of a step at the end of a run, so that its job can leave the memory; `picks`: what nobody
+    chose.
+    """
 
     name: str
     key: Key

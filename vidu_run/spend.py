@@ -68,7 +68,7 @@ def within_disk(plan: Plan, free: int, seen: Mapping[Sort, float]) -> None:
 
 
 def allowed(
-    plan: Plan, local: bool, yes: bool, budgeted: bool, interactive: bool, question: str, ask: Callable[[str], bool]
+    plan: Plan, local: bool, yes: bool, budgeted: bool, interactive: bool, question: str, ask: Callable[[], bool]
 ) -> bool:
     """Whether the submits of a plan may go. Raises UsageTrouble where nobody can be asked."""
     if not plan.to_buy or local or yes:
@@ -79,7 +79,7 @@ def allowed(
         raise UsageTrouble(f"{question}\nNobody can be asked here: give --yes or a budget. Nothing was sent.")
     if plan.credits <= ASK_ABOVE and not plan.unpriced:
         return True
-    return ask(question)
+    return ask()
 
 
 def _over(plan: Plan, left: int, name: str) -> str:

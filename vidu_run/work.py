@@ -41,7 +41,7 @@ SHOWN = {
     Action.FETCH: State.READY,
     Action.ASK: State.IN_DOUBT,
 }
-"""As what a job is counted on the screen before its step was taken; one that is skipped, as what it is."""
+"""The state in which a job is shown before its step is taken; one that is skipped is shown in its own."""
 
 BOUGHT = (Action.SUBMIT, Action.AFTER)
 

@@ -124,7 +124,7 @@ class Api:
         raise Missing("HTTP 404: the API does not know this task")
 
     async def tasks(self, since: float | None, page: int, token: str | None) -> tuple[list[Look], str | None]:
-        """One page of the account's tasks, newest window first page 0; and the next page's token. Raises ApiTrouble.
+        """One page of the account's tasks, counted from 0, and the token of the next. Raises ApiTrouble.
 
         The documents print the paging parameters in two spellings, so both are sent: with the wrong one a server
         answers its default of ten rows, which would look like all there is.

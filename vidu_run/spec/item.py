@@ -79,7 +79,7 @@ class Item:
         self._positions = {name: number for number, name in enumerate(self.names)}
 
     def drafts(self, most: int) -> list[Draft]:
-        """None where an axis is missing: all that reads it would only be wrong once more."""
+        """Empty where an axis is missing: all that reads it would only be wrong once more."""
         if not self.whole:
             return []
         zipped = self._zipped()
