@@ -51,6 +51,16 @@ def test_a_rehearsal_spends_nothing_and_says_what_it_would_cost(folder: Folder) 
     assert "1 to submit · free · bought it would cost 40 credits ($0.20)" in ran.err
 
 
+def test_a_plan_for_another_host_than_the_jobs_went_to_says_that_a_run_would_stop(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(1)
+    folder.buy(server)
+    assert f"give --base-url {server.base_url}" in plan(folder).err
+    assert "--base-url" not in plan(folder, "--base-url", server.base_url).err
+    assert folder("run", "jobs.yaml", "--yes").code == 2
+
+
 def test_of_several_specs_each_plan_is_named(folder: Folder) -> None:
     folder.sweep(1)
     (folder.path / "b.yaml").write_text((folder.path / "jobs.yaml").read_text())

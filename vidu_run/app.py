@@ -230,6 +230,7 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
     past: dict[Kind, list[float]] = {}
     founded = False
+    origin = None
     stars = stars_of(spec)
     if (out / state_file.NAME).exists():
         with view.read(out, begun=False) as journal:
@@ -238,6 +239,7 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
             found = found_in(spec, journal, out, listed)
             past = _past(spec, journal)
             founded = journal.meta("founded") is not None
+            origin = journal.meta("origin") if founded else None
     else:
         listed = _listed(out, identity.origin)
         spec = known(spec, listed.values, stars)
@@ -247,8 +249,8 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     made = make_plan(spec.jobs, found, wish.plan)
     table = prices(spec.provider)
     ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)
-    renamed = [] if founded else _renamed(spec, out, identity)
-    mistaken = [*renamed, *_nobody(spec, wish.plan), *_beyond_budget(made, spec)]
+    stops = _other_host(out, origin, identity) if founded else _renamed(spec, out, identity)
+    mistaken = [*stops, *_nobody(spec, wish.plan), *_beyond_budget(made, spec)]
     return Planned(made, spec, ahead, table, mistaken, _changed(made, out))
 
 
@@ -276,6 +278,14 @@ def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
     if found is None:
         return []
     return [Problem(Place(str(found.folder)), found.told("A run stops here with exit 4.", spec.path), warning=True)]
+
+
+def _other_host(out: Path, origin: str | None, identity: Identity) -> list[Problem]:
+    """As `_renamed`: its jobs went to one host, and a run would go to another."""
+    if origin in (None, identity.origin):
+        return []
+    told = f"its jobs went to {origin}, and a run to {identity.origin} stops here with exit 2: give --base-url {origin}"
+    return [Problem(Place(str(out)), told, warning=True)]
 
 
 def _nobody(spec: Spec, wish: Wish) -> list[Problem]:
