@@ -260,6 +260,7 @@ def test_picks_that_cannot_be_read_leave_status_its_answer(story: Folder) -> Non
     [
         ('films: [{name: a, jobs: "shot-*"}]', "jobs.yaml:3:25: no job is called 'shot-*'"),
         ('films: [{name: a, jobs: "*"}, {name: A, jobs: "*"}]', "a second film 'A'"),
+        ('films: [{name: a, jobs: ["*", "*-s1", "*"]}]', "'*' stands here twice: a clip has one place in a film"),
         ('films: [{name: ../a, jobs: "*"}]', "name '../a' does not have the form"),
         ("films: [{name: a}]", "jobs"),
     ],

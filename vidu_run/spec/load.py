@@ -23,6 +23,7 @@ from vidu_run.spec.expand import expand
 from vidu_run.spec.judge import Judge
 from vidu_run.spec.read import Document, read_yaml
 from vidu_run.spec.sources import FileAxes
+from vidu_run.spec.words import shown
 
 USUAL_CONCURRENCY = 4
 """Tasks at the API at once where nobody says otherwise: below the five of Vidu's smallest package."""
@@ -153,8 +154,11 @@ def _films(document: Document, names: Sequence[str], whole: bool) -> tuple[tuple
             problems.append(Problem(document.place(("films", number, "name")), f"a second film {asked['name']!r}"))
         known.add(asked["name"].casefold())
         for at, pattern in enumerate(wanted):
-            if whole and not meant(pattern, names):
-                way = ("films", number, "jobs") if isinstance(asked["jobs"], str) else ("films", number, "jobs", at)
+            way = ("films", number, "jobs") if isinstance(asked["jobs"], str) else ("films", number, "jobs", at)
+            if pattern in wanted[:at]:
+                told = f"{shown(pattern)} stands here twice: a clip has one place in a film"
+                problems.append(Problem(document.place(way), told))
+            elif whole and not meant(pattern, names):
                 problems.append(Problem(document.place(way), f"no job is called {pattern!r}"))
     return tuple(films), problems
 
