@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return target, joined
 
 
+def nearest(picture: Image.Image, stills: Sequence[Image.Image]) -> int:
+    found = np.asarray(picture, float)
+    distances = [float(np.abs(found - np.asarray(still, float)).mean()) for still in stills]
+    return distances.index(min(distances))
+
+
 def on_screen(seen: Visit) -> Image.Image:
     return Image.open(BytesIO(seen.page.locator("video").screenshot())).convert("RGB")
 
@@ -77,6 +84,6 @@ def test_a_seek_to_either_side_of_a_seam_shows_that_frame(chromium: Browser, fil
         video.evaluate(READY)
         for number in (33, 0, 11, 10, 22, 21, 12, 23):
             video.evaluate(SOUGHT, (number + 0.5) / 24)
-            picture = np.asarray(on_screen(seen), float)
-            distances = [float(np.abs(picture - np.asarray(still, float)).mean()) for still in stills]
-            assert distances.index(min(distances)) == number
+            # A busy machine draws the frame some time after the browser has said that it is there.
+            shown = (nearest(on_screen(seen), stills) for _ in range(20))
+            assert number in shown
