@@ -15,6 +15,7 @@ from itertools import count
 import pytest
 from conftest import Folder, Result
 from fault_server import FaultServer, Posted, Script, envelope, http, says
+from test_network import patience
 
 
 def buy(folder: Folder, server: FaultServer, *words: str) -> Result:
@@ -53,8 +54,8 @@ def test_a_job_in_doubt_is_found_by_the_next_run_before_anything_is_sent(folder:
 
 
 def test_a_list_that_lags_is_asked_again_until_it_has_settled(folder: Folder, server: FaultServer) -> None:
-    spec = folder.sweep(1)
-    spec.write_text(spec.read_text().replace("settle: 0.5", "settle: 5"))
+    folder.sweep(1)
+    patience(folder, settle=5)
     server.faults = ["lost-reply"]
     server.list_lag = 1.0
     assert buy(folder, server).code == 0
@@ -200,8 +201,8 @@ def test_a_list_without_an_end_sends_nothing(folder: Folder, server: FaultServer
 def test_a_task_that_is_on_the_list_before_it_can_be_read_is_asked_about_again(
     lost: str, folder: Folder, server: FaultServer
 ) -> None:
-    spec = folder.sweep(1)
-    spec.write_text(spec.read_text().replace("settle: 0.5", "settle: 5"))
+    folder.sweep(1)
+    patience(folder, settle=5)
     missing = says(http(envelope(404, "TaskNotFound", "no such task"), "404 Not Found"))
     if lost == "state":
         assert buy(folder, server).code == 0

@@ -33,8 +33,7 @@ def read(out: Path, begun: bool = True) -> Iterator[ReadJournal]:
     """The state of a folder at one moment, to look at; raises UsageTrouble where there is none, or one that no run has
     `begun` to write: a run that was refused as it opened leaves such a one.
     """
-    if not (out / state_file.NAME).exists():
-        raise _nothing_in(out)
+    require(out)
     journal = ReadJournal(out)
     try:
         with journal.steady():
@@ -46,9 +45,9 @@ def read(out: Path, begun: bool = True) -> Iterator[ReadJournal]:
 
 
 def require(out: Path) -> None:
-    """Raises as `read` does: to lock a folder makes it, which a word that was mistyped is no reason for."""
-    with read(out):
-        return
+    """Raises UsageTrouble where there is no state: to lock a folder makes it, which a mistyped word is no reason for."""
+    if not (out / state_file.NAME).exists():
+        raise _nothing_in(out)
 
 
 def _nothing_in(out: Path) -> UsageTrouble:
