@@ -45,7 +45,7 @@ def read(out: Path, begun: bool = True) -> Iterator[ReadJournal]:
 
 
 def require(out: Path) -> None:
-    """Raises UsageTrouble where there is no state: to lock a folder makes it, which a mistyped word is no reason for."""
+    """Raises UsageTrouble where there is no state: a lock would make the folder that was only mistyped."""
     if not (out / state_file.NAME).exists():
         raise _nothing_in(out)
 
