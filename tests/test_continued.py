@@ -11,6 +11,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+import yaml
 from conftest import Folder, Result
 from fault_server import FaultServer
 from PIL import Image
@@ -511,44 +512,108 @@ def test_a_frame_of_another_shape_than_its_partner_is_told_before_anything_is_se
     assert "and frames/tall.png 54x96: their shapes differ" in done.err
 
 
-def test_a_promoted_shot_keeps_the_frame_it_was_made_with(chain: Folder, server: FaultServer) -> None:
-    story(chain, {name: f"{what}, seed: 7" for name, what in CHAIN.items()})
+def seeded(folder: Folder, shots: dict[str, str] = CHAIN, head: str = HEAD) -> Folder:
+    """Each shot with a seed, since a promoted one must have one."""
+    return story(folder, {name: what if "seed" in what else f"{what}, seed: 7" for name, what in shots.items()}, head)
+
+
+def images_of(folder: Folder, spec: str = "jobs.final.yaml") -> dict[str, Any]:
+    return {job["name"]: job["request"]["images"] for job in yaml.safe_load((folder.path / spec).read_text())["jobs"]}
+
+
+def test_a_promoted_shot_continues_the_new_clip_of_a_shot_that_is_promoted_too(
+    chain: Folder, server: FaultServer
+) -> None:
+    seeded(chain)
+    assert chain.buy(server).code == 0
+    picks(chain, one=5, two=4)
+
+    done = chain("promote", "jobs.yaml", "--with", "resolution=720p")
+
+    assert (done.code, images_of(chain)["two"]) == (0, [{"job": "one", "frame": "last"}, "frames/b.png"])
+    assert "1 of them continues the new clip of another" in done.err
+    steps = {row["name"]: row["step"] for row in chain("plan", "jobs.final.yaml", "--json").document["jobs"]}
+    assert steps == {"one": "submit", "two": "after one"}
+    assert chain.buy(server, spec="jobs.final.yaml").code == 0
+
+
+def test_a_promoted_shot_of_a_pick_continues_the_take_with_the_most_stars(folder: Folder, server: FaultServer) -> None:
+    seeded(folder, PICKED)
+    assert folder.buy(server).code == 4
+    picks(folder, one_a=3, one_b=5)
+    assert folder.buy(server).code == 0
+    picks(folder, one_a=3, one_b=5, two=1)
+
+    assert folder("promote", "jobs.yaml").code == 0
+
+    assert images_of(folder)["two"] == [{"job": "one-b", "frame": "last"}, "frames/b.png"]
+
+
+def test_a_promoted_shot_keeps_the_frame_of_a_clip_that_is_not_promoted(chain: Folder, server: FaultServer) -> None:
+    seeded(chain)
     assert chain.buy(server).code == 0
     picks(chain, two=5)
 
     done = chain("promote", "jobs.yaml", "--with", "resolution=720p")
 
     assert done.code == 0, done.err
-    written = (chain.path / "jobs.final.yaml").read_text()
-    (taken,) = [path.name for path in (chain.path / "out/jobs/frames").iterdir() if path.name in written]
-    assert f"out/jobs/frames/{taken}" in written
+    taken = images_of(chain)["two"][0]
+    assert taken.startswith("out/jobs/frames/")
+    assert (chain.path / taken).is_file()
+    assert "1 of them keeps a frame of a draft's clip that was not picked, as a file in out/jobs/frames" in done.err
     assert [row["step"] for row in chain("plan", "jobs.final.yaml", "--json").document["jobs"]] == ["submit"]
 
 
-def test_a_promoted_shot_says_that_it_continues_the_draft_and_that_films_stay_behind(
-    chain: Folder, server: FaultServer
-) -> None:
-    head = HEAD.replace("jobs:", "films: [{name: all, jobs: [one, two]}]\njobs:")
-    story(chain, {name: f"{what}, seed: 7" for name, what in CHAIN.items()}, head)
+def test_an_earlier_take_of_a_shot_keeps_the_frame_it_was_made_with(chain: Folder, server: FaultServer) -> None:
+    """The name of the clip it continued means another one now."""
+    seeded(chain)
+    assert chain.buy(server).code == 0
+    earlier = jobs(chain("status", "jobs.yaml", "--json"))["two"]["key"]
+    seeded(chain, CHAIN | {"one": '[frames/a.png, frames/b.png], prompt: "one, slower"'})
+    assert chain.buy(server).code == 0
+    now = jobs(chain("status", "jobs.yaml", "--json"))["one"]["key"]
+    rows = ", ".join(f"{{key: {key}, name: x, stars: 5}}" for key in (earlier, now))
+    chain.write(f"picks: [{rows}]\n", "jobs.picks.yaml")
+
+    assert chain("promote", "jobs.yaml").code == 0
+
+    assert str(images_of(chain)["two"][0]).startswith("out/jobs/frames/")
+
+
+def test_films_are_promoted_when_each_of_their_words_still_means_a_shot(chain: Folder, server: FaultServer) -> None:
+    films = '{name: start, jobs: [one, "tw*"], audio: false}, {name: whole, jobs: [one, three]}'
+    seeded(chain, head=HEAD.replace("jobs:", f"films: [{films}]\njobs:"))
     assert chain.buy(server).code == 0
     picks(chain, one=5, two=5)
 
-    told = chain("promote", "jobs.yaml").err
+    done = chain("promote", "jobs.yaml")
 
-    assert "1 of them keeps a frame of the draft's clip, as a file in out/jobs/frames" in told
-    assert "films are not taken over: write them into jobs.final.yaml" in told
+    kept = yaml.safe_load((chain.path / "jobs.final.yaml").read_text())["films"]
+    assert kept == [{"name": "start", "jobs": ["one", "tw*"], "audio": False}]
+    assert "left out: the film whole: no pick is called three" in done.err
 
 
-def test_a_shot_that_continues_a_rehearsed_clip_is_not_promoted_into_what_is_paid_for(chain: Folder) -> None:
-    story(chain, {name: f"{what}, seed: 7" for name, what in CHAIN.items()})
+def test_a_rehearsed_story_is_promoted_into_what_is_paid_for_without_the_frames_of_stand_ins(chain: Folder) -> None:
+    seeded(chain)
     assert chain("jobs.yaml", "--provider", "local").code == 0
     picks(chain, "out/jobs.local", one=5, two=5)
+
+    assert chain("promote", "jobs.yaml", "--provider", "local").code == 0
+
+    assert images_of(chain)["two"] == [{"job": "one", "frame": "last"}, "frames/b.png"]
+
+
+def test_a_shot_is_not_promoted_into_what_is_paid_for_with_the_frame_of_a_stand_in(chain: Folder) -> None:
+    seeded(chain)
+    assert chain("jobs.yaml", "--provider", "local").code == 0
+    picks(chain, "out/jobs.local", two=5, three=5)
 
     refused = chain("promote", "jobs.yaml", "--provider", "local")
 
     assert (refused.code, "continues a clip that was only rehearsed" in refused.err) == (2, True)
+    assert "job two" in refused.err
+    assert "job three" not in refused.err
     assert not (chain.path / "jobs.final.yaml").exists()
-    assert chain("promote", "jobs.yaml", "--provider", "local", "--only", "one").code == 0
 
 
 def test_the_page_shows_the_frame_that_was_taken(chain: Folder, server: FaultServer) -> None:

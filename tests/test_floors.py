@@ -84,7 +84,7 @@ FLOORS: list[tuple[str, list[str]]] = [
         ],
     ),
     ("verdicts", ["picks"]),
-    ("choices", ["choice"]),
+    ("choices", ["choice", "continuity"]),
     (
         "local",
         [
@@ -144,7 +144,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     ("work", ["work"]),
     ("footing", ["footing"]),
     ("app", ["app", "word"]),
-    ("paper", ["paper"]),
+    ("paper", ["paper", "promoted"]),
     ("rim", ["cli"]),
     ("door", ["__main__"]),
 ]

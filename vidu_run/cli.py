@@ -399,7 +399,7 @@ def promote(
     One plain job for each clip you gave stars to, with the seed it was made with. Buys nothing.
     """
     from vidu_run import promote as work
-    from vidu_run import view
+    from vidu_run import promoted, view
     from vidu_run.choice import Choice, changes_of, picks_of
     from vidu_run.console import Console
 
@@ -410,10 +410,10 @@ def promote(
         made = work.promote(work.Source(spec, out, options["provider"]), journal, picked, told, choice)
     console = Console()
     if as_json:
-        console.raw(json.dumps(work.document(made), ensure_ascii=False))
+        console.raw(json.dumps(promoted.document(made), ensure_ascii=False))
     else:
         console.answer(str(made.spec.path))
-    for line in work.words(made):
+    for line in promoted.words(made):
         console.say(line)
     return Exit.DONE
 

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vidu_run import show
 from vidu_run.choice import Choice, check_changes, chosen, named
-from vidu_run.difference import seen
+from vidu_run.continuity import Shots, films_of, is_continued
+from vidu_run.difference import Seen, seen
 from vidu_run.drafts import SEEDS
 from vidu_run.errors import Place, Problem, SpecTrouble, UsageTrouble
 from vidu_run.files import give_name, held_aside, spec_stem
 from vidu_run.frames import BadFrame, inside, measure
+from vidu_run.job import Image
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.reader import ReadJournal
 from vidu_run.key import plain
@@ -66,6 +66,30 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Final:
+    """A draft, and what its job is to be in the new spec: its name, and its images as they are written there."""
+
+    draft: Sheet
+    name: str
+    images: Sequence[Any]
+    record: Record | None
+
+    @property
+    def continues(self) -> bool:
+        return any(map(is_continued, self.images))
+
+    @property
+    def frozen(self) -> bool:
+        """It keeps a frame that was taken from the clip of a draft."""
+        asked = self.draft.request.get("images") or ()
+        return any(is_continued(one) and not is_continued(now) for one, now in zip(asked, self.images, strict=False))
+
+    @property
+    def has_clip(self) -> bool:
+        return self.record is not None and self.record.state in (State.READY, State.DONE)
+
+
+@dataclass(frozen=True, slots=True)
 class Promoted:
     """The new spec, and what it costs where nothing of it is bought yet."""
 
@@ -78,12 +102,14 @@ class Promoted:
     earlier: tuple[str, ...] = ()
     """Names of the jobs whose drafts are no part of the present spec."""
     new_takes: bool = False
+    continuing: int = 0
+    """Jobs that begin or end with a frame of another one's new clip."""
     frozen: int = 0
     """Jobs that begin or end with a frame of a draft's clip, as it was made."""
     clipless: tuple[str, ...] = ()
     """Names of the jobs whose drafts have no clip."""
-    films: int = 0
-    """Films of the drafts' spec, which are not taken over."""
+    films_left: tuple[str, ...] = ()
+    """Films that are not taken over, and why."""
 
 
 def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: str, choice: Choice) -> Promoted:
@@ -94,35 +120,33 @@ def promote(source: Source, journal: ReadJournal, picks: Sequence[Pick], told: s
     target = choice.target or final_file(source.spec)
     settings = _settings(source.spec)
     head, known = _head(settings, source, journal)
-    sheets = [_with_kept_frames(sheet, source) for sheet in journal.all_sheets()]
-    drafts, strangers = chosen(sheets, picks, told, choice)
+    drafts, strangers = chosen(journal.all_sheets(), picks, told, choice)
     check_changes(choice.changes, known, drafts)
-    records = {record.key: record for record in journal.records()}
-    jobs = [_job(sheet, name, records.get(sheet.key), choice, known) for sheet, name in named(drafts)]
+    finals = _finals(drafts, picks, source, journal)
+    jobs = [_job(final, choice, known) for final in finals]
     problems = [*_taken(target, source.spec), *(_stranger(pick, source, told) for pick in strangers if not drafts)]
     problems += [problem for job in jobs for problem in _unwritable(job, choice, source)]
-    problems += _changed_frames(drafts, source)
-    problems += _rehearsed_frames(drafts, source) if head["provider"] != LOCAL else ()
+    problems += _changed_frames(finals, source)
+    problems += _rehearsed_frames(finals, source) if head["provider"] != LOCAL else ()
     if problems:
         raise SpecTrouble(fold(problems))
     head |= {"max_jobs": len(jobs)} if len(jobs) > MAX_JOBS else {}
+    films, films_left = films_of(settings.get("films") or (), [job.name for job in jobs])
+    head |= {"films": films} if films else {}
     new_takes = not NEW_TAKE.isdisjoint(choice.changes)
-    spec = _written(source, target, spec_text(_remarks(source, new_takes), head, jobs), jobs, drafts)
-    plan = make_plan(spec.jobs, Found({}), Wish())
-    earlier = tuple(job.name for job, sheet in zip(jobs, drafts, strict=True) if sheet.position is None)
+    spec = _written(source, target, spec_text(_remarks(source, new_takes), head, jobs), jobs, finals)
     return Promoted(
         spec,
-        plan,
+        make_plan(spec.jobs, Found({}), Wish()),
         prices(spec.provider),
         source,
         strangers=len(strangers),
-        earlier=earlier,
+        earlier=tuple(final.name for final in finals if final.draft.position is None),
         new_takes=new_takes,
-        frozen=sum(map(_continues, drafts)),
-        clipless=tuple(
-            job.name for job, sheet in zip(jobs, drafts, strict=True) if not _has_clip(records.get(sheet.key))
-        ),
-        films=len(settings.get("films") or ()),
+        continuing=sum(final.continues for final in finals),
+        frozen=sum(final.frozen for final in finals),
+        clipless=tuple(final.name for final in finals if not final.has_clip),
+        films_left=tuple(films_left),
     )
 
 
@@ -140,55 +164,43 @@ def _head(
     """The new spec's settings, and the schemas of the request fields that its provider knows."""
     home = str(settings.get("provider") or journal.meta("rules") or LOCAL)
     known: Mapping[str, Any] = request_schema(choose_provider(home, source.provider))["properties"]
-    fields = read_schema("spec.schema.json")["properties"]
-    kept = {name: settings[name] for name in KEPT if name in settings}
-    sound = {name: value for name, value in kept.items() if validator(fields[name]).is_valid(value)}
-    return {"version": 1, "provider": home, **sound}, known
+    return {"version": 1, "provider": home, **{name: settings[name] for name in KEPT if name in settings}}, known
 
 
 def _settings(spec: Path) -> dict[str, Any]:
-    """The top level of the drafts' spec, which may have changed since, or be gone."""
+    """What is sound of the settings of the drafts' spec, which may have changed since, or be gone."""
     try:
         data = read_yaml(spec, spec.as_posix()).data
     except SpecTrouble:
         return {}
-    return {"provider": LOCAL, **plain(data)} if isinstance(data, dict) else {}
+    fields = read_schema("spec.schema.json")["properties"]
+    told = {"provider": LOCAL, **plain(data)} if isinstance(data, dict) else {}
+    wanted = [name for name in ("provider", "films", *KEPT) if name in told]
+    return {name: told[name] for name in wanted if validator(fields[name]).is_valid(told[name])}
 
 
-def _with_kept_frames(sheet: Sheet, source: Source) -> Sheet:
-    """A frame of another clip is named by its copy in the store: the new spec need not hold the job of that clip."""
-    store = Path(os.path.relpath(source.out, source.folder)) / "frames"
-    asked = sheet.request.get("images") or ()
-    images = [
-        ((store / stored).as_posix(), stored) if stored and isinstance(one, dict) else (name, stored)
-        for one, (name, stored) in zip(asked, sheet.images, strict=False)
-    ]
-    return replace(sheet, images=tuple(images)) if any(isinstance(one, dict) for one in asked) else sheet
+def _finals(drafts: Sequence[Sheet], picks: Sequence[Pick], source: Source, journal: ReadJournal) -> list[Final]:
+    records = {record.key: record for record in journal.records()}
+    shots = Shots(drafts, {pick.key: pick.stars for pick in picks if pick.stars is not None})
+    store = (Path(os.path.relpath(source.out, source.folder)) / "frames").as_posix()
+    return [Final(draft, name, shots.images(draft, store), records.get(draft.key)) for draft, name in named(drafts)]
 
 
-def _continues(sheet: Sheet) -> bool:
-    return any(isinstance(one, dict) for one in sheet.request.get("images") or ())
-
-
-def _has_clip(record: Record | None) -> bool:
-    return record is not None and record.state in (State.READY, State.DONE)
-
-
-def _rehearsed_frames(drafts: Sequence[Sheet], source: Source) -> Iterator[Problem]:
+def _rehearsed_frames(finals: Sequence[Final], source: Source) -> Iterator[Problem]:
     """What a rehearsal drew in the place of a clip must not become a frame that is paid for."""
-    for sheet in drafts if source.provider == LOCAL else ():
-        if _continues(sheet):
-            told = "continues a clip that was only rehearsed, and has a stand-in's frame: promote it once it is bought"
-            yield Problem(Place(source.spec.as_posix()), told, sheet.name)
+    for final in finals if source.provider == LOCAL else ():
+        if final.frozen:
+            told = "continues a clip that was only rehearsed, and has a stand-in's frame: promote that clip as well"
+            yield Problem(Place(source.spec.as_posix()), told, final.name)
 
 
-def _job(sheet: Sheet, name: str, record: Record | None, choice: Choice, known: Mapping[str, Any]) -> Written:
+def _job(final: Final, choice: Choice, known: Mapping[str, Any]) -> Written:
     """The draft's request with the seed that was used, else the one that was asked for."""
-    seed = seed_of(record, sheet.request)
-    images = [source for source, _ in sheet.images]
-    fields = plain({**sheet.request, "images": images, "seed": seed, **choice.changes})
+    seed = seed_of(final.record, final.draft.request)
+    fields = plain({**final.draft.request, "images": final.images, "seed": seed, **choice.changes})
     request = {field: value for field, value in fields.items() if field in known}
-    return Written(name, sheet.key, request, {field: fields[field] for field in fields if field not in known})
+    extra = {field: fields[field] for field in fields if field not in known}
+    return Written(final.name, final.draft.key, request, extra)
 
 
 def _taken(target: Path, spec: Path) -> Iterator[Problem]:
@@ -227,19 +239,18 @@ def _unwritable(job: Written, choice: Choice, source: Source) -> Iterator[Proble
             yield Problem(place, f"{field} {error}", job.name)
 
 
-def _changed_frames(drafts: Sequence[Sheet], source: Source) -> Iterator[Problem]:
+def _changed_frames(finals: Sequence[Final], source: Source) -> Iterator[Problem]:
     """Frames that are not the ones the drafts were made of; each is read once."""
     looked: dict[str, str | BadFrame] = {}
-    for sheet in drafts:
-        for image, stored in sheet.images:
-            if stored is None:
+    for final in finals:
+        for image, (_, stored) in zip(final.images, final.draft.images, strict=False):
+            if stored is None or is_continued(image):
                 continue
             if image not in looked:
                 looked[image] = _store_name(image, source)
             if looked[image] != stored:
-                yield Problem(
-                    Place((source.folder / image).as_posix()), _changed(looked[image], stored, source), sheet.name
-                )
+                place = Place((source.folder / image).as_posix())
+                yield Problem(place, _changed(looked[image], stored, source), final.name)
 
 
 def _store_name(image: str, source: Source) -> str | BadFrame:
@@ -263,21 +274,25 @@ def _remarks(source: Source, new_takes: bool) -> list[str]:
     ]
 
 
-def _written(source: Source, target: Path, text: str, jobs: Sequence[Written], drafts: Sequence[Sheet]) -> Spec:
+def _written(source: Source, target: Path, text: str, jobs: Sequence[Written], finals: Sequence[Final]) -> Spec:
     """The file under its name, once it has been read as any spec is and says what was meant."""
     with held_aside(target, text.encode()) as aside:
         try:
             spec = load(aside, source.final_provider)
         except SpecTrouble as trouble:
             raise SpecTrouble([_of_target(problem, aside, target) for problem in trouble.problems]) from None
-        for job, wanted, sheet in zip(spec.jobs, jobs, drafts, strict=True):
+        for job, wanted, final in zip(spec.jobs, jobs, finals, strict=True):
             if (job.name, job.draft, job.request) != (wanted.name, wanted.draft, {**wanted.request, **wanted.extra}):
                 raise RuntimeError(f"the spec written for {wanted.name} reads as another request")
-            if tuple(seen(image) for image in job.images) != sheet.images:
+            if not all(map(_is_as_drafted, job.images, final.images, final.draft.images)):
                 raise UsageTrouble(f"a frame of {job.name} changed at this moment: nothing was written, promote again")
         if not give_name(aside, target):
             raise SpecTrouble([_exists(target, target)])
     return replace(spec, path=target)
+
+
+def _is_as_drafted(image: Image, written: Any, drafted: Seen) -> bool:
+    return is_continued(written) or seen(image) == (written, drafted[1])
 
 
 def _of_target(problem: Problem, aside: Path, target: Path) -> Problem:
@@ -285,54 +300,3 @@ def _of_target(problem: Problem, aside: Path, target: Path) -> Problem:
     spots = re.compile(re.escape(aside.as_posix()) + r"(:\d+:\d+)?")
     message = spots.sub(lambda _: target.as_posix(), problem.message)
     return replace(problem, place=Place(target.as_posix()), message=message)
-
-
-def document(made: Promoted) -> dict[str, Any]:
-    """The object of `promote --json`."""
-    jobs = [{"name": job.name, "key": job.key, "from": job.draft, "credits": job.credits} for job in made.spec.jobs]
-    usd = float(made.prices.usd(made.plan.credits))
-    totals = {"credits": made.plan.credits, "usd": usd, "unpriced": len(made.plan.unpriced)}
-    return {"spec": str(made.spec.path), "jobs": jobs, "totals": totals}
-
-
-def words(made: Promoted) -> list[str]:
-    """What it costs, what it is worth, and where to go on."""
-    provider = made.spec.provider
-    lines = [show.plan_summary(made.plan, made.prices, provider.rehearses)]
-    lines += show.estimate_note(made.plan, made.prices, provider)
-    if again := sum(job.key == job.draft and job.name not in made.clipless for job in made.spec.jobs):
-        lines.append(
-            f"{again} of them ask{'s' if again == 1 else ''} for the very clip of the draft: "
-            "--with FIELD=VALUE makes another one"
-        )
-    if made.clipless:
-        names = ", ".join(made.clipless[:3]) + (" …" if len(made.clipless) > 3 else "")
-        lines.append(f"of {len(made.clipless)} of them the draft has no clip: {names}")
-    if made.frozen:
-        lines.append(
-            f"{made.frozen} of them keep{'s' if made.frozen == 1 else ''} a frame of the draft's clip, as a file in "
-            f"{made.source.out / 'frames'}, which git may not have: write {{job: NAME, frame: last}} in its place to "
-            "continue the new clip"
-        )
-    if made.films:
-        lines.append(f"films are not taken over: write them into {made.spec.path.name}, with the names of its jobs")
-    if made.earlier:
-        lines.append(_earlier(made.earlier))
-    if made.strangers:
-        lines.append(
-            f"{made.strangers} pick{' is of a job' if made.strangers == 1 else 's are of jobs'} that {made.source.out} "
-            "does not know: left out"
-        )
-    option = f" --provider {made.source.final_provider}" if made.source.final_provider else ""
-    command = f"{shlex.quote(str(made.spec.path))}{option}"
-    seeds = [SEEDS] if made.new_takes else []
-    return [*lines, *seeds, f"next: vidu-run plan {command}", f"then: vidu-run {command}"]
-
-
-def _earlier(names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return f"1 of them is an earlier take: its job was edited or has left the spec. It stands last: {names[0]}"
-    return (
-        f"{len(names)} of them are earlier takes: their jobs were edited or have left the spec. They stand last: "
-        f"{names[0]} and {len(names) - 1} more"
-    )
