@@ -174,7 +174,9 @@ def test_run_json_ends_with_the_status_and_every_reason(folder: Folder, server: 
 
 def test_a_bug_is_two_lines_a_file_to_send_and_exit_70(folder: Folder) -> None:
     folder.sweep(1)
-    code = "import vidu_run.app as app, vidu_run.cli as cli\napp.plan = None\ncli.main(['plan', 'jobs.yaml'])"
+    code = (
+        "import vidu_run.preview as preview, vidu_run.cli as cli\npreview.plan = None\ncli.main(['plan', 'jobs.yaml'])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder.path, env=environment(), capture_output=True, text=True, check=False
     )

@@ -143,6 +143,7 @@ FLOORS: list[tuple[str, list[str]]] = [
     ("batch", ["batch", "watch"]),
     ("work", ["work"]),
     ("footing", ["footing"]),
+    ("preview", ["preview"]),
     ("app", ["app", "word"]),
     ("paper", ["paper", "promoted"]),
     ("rim", ["cli"]),

@@ -228,8 +228,8 @@ def test_a_task_of_an_attempt_that_was_given_up_for_another_ends_no_run_and_can_
 
     def show_the_first(point: str) -> None:
         if point == "accepted" and len(server.ledger) == 2:
-            server.ledger[0].at -= 55
-            server.list_lag = 50.0
+            server.ledger[0].at -= 30
+            server.list_lag = 25.0
 
     server.at = show_the_first
     left = buy(folder, server)

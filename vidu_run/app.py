@@ -5,23 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vidu_run import config, ledger, results, show, spend, view
-from vidu_run.api.trouble import ApiTrouble, KeyRefused
-from vidu_run.compare import Comparison, compare
+from vidu_run import ledger, results, show, spend, view
 from vidu_run.console import Console
-from vidu_run.drafts import changed_frames
-from vidu_run.errors import AccountTrouble, Exit, NeedsWord, Place, Problem, SpecTrouble, StorageTrouble, UsageTrouble
+from vidu_run.errors import AccountTrouble, Exit, NeedsWord, Place, SpecTrouble, StorageTrouble, UsageTrouble
 from vidu_run.films import Edit, Made, edits, make
 from vidu_run.folder import locked, run_lives
 from vidu_run.footing import (
     Where,
-    beside,
     check_twins,
     found_in,
     known,
@@ -30,50 +25,26 @@ from vidu_run.footing import (
     plant,
     recovered,
     remembered,
+    search,
     stars_of,
 )
 from vidu_run.job import Job, Key
-from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.reader import ReadJournal
 from vidu_run.journal.sqlite import SqliteJournal
-from vidu_run.names import selected
-from vidu_run.outlook import Kind, Outlook, kind_of, outlook
 from vidu_run.plan import Action, Aim, Found, Plan, Wish, make_plan
-from vidu_run.price import Prices
+from vidu_run.preview import ONCE, RunWish, changed, nobody, unmeant
 from vidu_run.providers.catalogue import LOCAL
-from vidu_run.providers.pricing import effective, prices
+from vidu_run.providers.pricing import prices
 from vidu_run.quiet import Asked, inputs, remember
-from vidu_run.record import Record, ledger_record
-from vidu_run.recover import ListingFailed, recover
-from vidu_run.reply import Balance
-from vidu_run.session import EMBEDDED, Reach, Service
+from vidu_run.recover import ListingFailed
+from vidu_run.session import Reach
 from vidu_run.shelf import present
-from vidu_run.siblings import Identity, sibling
-from vidu_run.spec.check import MOST_ALIKE, fold
+from vidu_run.spec.check import fold
 from vidu_run.spec.load import Spec, load
-from vidu_run.spec.words import shown
-from vidu_run.state import Opening, arrange, finish_moves
-from vidu_run.stop import Stop, signals
-from vidu_run.work import Ended, Setting, act, ended, target_of
-
-ONCE = 1
-"""People read a sentence once, however many places it holds of; `check` shows each place."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunWish:
-    """What the user asked of `run`, or of the `plan` of one."""
-
-    plan: Wish
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    assume_credits: int | None = None
-    concurrency: int | None = None
-    budget: int | None = None
-    yes: bool = False
-    waits: bool = True
-    opening: Opening = field(default_factory=Opening)
-    wants_status: bool = False
+from vidu_run.state import arrange, finish_moves
+from vidu_run.stop import signals
+from vidu_run.work import Ended, Run, Setting, act, ended, target_of
 
 
 async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ended:
@@ -89,11 +60,12 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
         stars = stars_of(spec)
         journal = await opened(spec, service, out, wish.opening, stars)
         try:
-            setting, stop = _setting(spec, where, out, wish), Stop()
-            aims, incomplete = await _carried_out(spec, stars, service, setting, wish, journal, stop, console)
+            reach = Reach(service, out, spec.timing)
+            this = Run(_setting(spec, where, out, wish), journal, reach, console)
+            aims, incomplete = await _carried_out(this, spec, stars, wish)
             # The jobs go before the records come: of a hundred thousand either takes 80 MB.
             del spec
-            end = await ended(aims, setting, journal, stop, incomplete, console, wish.wants_status)
+            end = await ended(this, aims, incomplete, wish.wants_status)
             if end.code == Exit.DONE:
                 await remember(journal, out, asked, made_of)
             return end
@@ -101,33 +73,24 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
             journal.close()
 
 
-async def _carried_out(
-    spec: Spec,
-    stars: Mapping[Key, int],
-    service: Service,
-    setting: Setting,
-    wish: RunWish,
-    journal: SqliteJournal,
-    stop: Stop,
-    console: Console,
-) -> tuple[list[Aim], list[str]]:
+async def _carried_out(run: Run, spec: Spec, stars: Mapping[Key, int], wish: RunWish) -> tuple[list[Aim], list[str]]:
     """Recover, plan, confirm, act, join films: what the jobs were to come to, and what this run gave up on."""
-    out = setting.out
-    async with Reach(service, out, spec.timing) as reach:
+    out, journal, stop, console = run.setting.out, run.journal, run.stop, run.console
+    async with run.reach:
         with signals(stop, console.say):
-            spec = await recovered(spec, stars, setting, reach, journal, stop, console)
+            spec = await recovered(run, spec, stars)
         check_twins(spec)
         plan = make_plan(spec.jobs, found_in(spec, journal, out, {}), wish.plan)
         _check_extra(plan)
-        console.problems([*_nobody(spec, wish.plan), *_unmeant(plan, spec, ONCE), *fold(_changed(plan, out), ONCE)])
+        console.problems([*nobody(spec, wish.plan), *unmeant(plan, spec, ONCE), *fold(changed(plan, out), ONCE)])
         # A signal during the search: nobody is asked for money any more.
         go = not stop.reasons and _confirmed(plan, spec, journal, out, wish, console)
-        await journal.announce(len(plan.to_buy) if go else 0, setting.limits)
+        await journal.announce(len(plan.to_buy) if go else 0, run.setting.limits)
         with signals(stop, console.say):
             incomplete = ["nothing was sent"]
             if go:
-                incomplete = await act(plan, setting, reach, journal, stop, console, spec.jobs)
-            incomplete += await _late(setting, reach, journal, stop, console)
+                incomplete = await act(run, plan, spec.jobs)
+            incomplete += await _late(run)
     if spec.continues:
         spec = known(spec, journal.records, stars)
         plan = plan.now(make_plan(spec.jobs, found_in(spec, journal, out, {}), Wish()))
@@ -191,149 +154,31 @@ async def fetch(out: Path, where: Where, console: Console, wants_status: bool) -
             await journal.adopt_ledger(lines)
             await finish_moves(journal, out)
             await arrange(journal, out)
-            stop = Stop()
-            async with Reach(service, out, setting.timing) as reach:
-                with signals(stop, console.say):
-                    await recover((), reach, journal, setting.timing, stop, console.found)
+            run = Run(setting, journal, Reach(service, out, setting.timing), console)
+            async with run.reach:
+                with signals(run.stop, console.say):
+                    await search(run)
                     plan = _without_submits(journal, out)
                     await journal.announce(0, setting.limits)
-                    incomplete = await act(plan, setting, reach, journal, stop, console)
+                    incomplete = await act(run, plan)
             aims = plan.aims
             # As in `run`: before the records come.
             del plan
-            return await ended(aims, setting, journal, stop, incomplete, console, wants_status)
+            return await ended(run, aims, incomplete, wants_status)
         finally:
             journal.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What `plan` has to say of one spec."""
-
-    plan: Plan
-    spec: Spec
-    outlook: Outlook
-    prices: Prices
-    mistaken: Sequence[Problem] = ()
-    changed: Sequence[Problem] = ()
-
-    def warnings(self, most_places: int = MOST_ALIKE) -> list[Problem]:
-        """A sentence that holds of many places is told of the first `most_places`."""
-        return [*self.mistaken, *_unmeant(self.plan, self.spec, most_places), *fold(self.changed, most_places)]
-
-
-def plan(path: Path, where: Where, wish: RunWish) -> Planned:
-    """What `run` would do, from the files and the journal alone: no lock, nothing sent, nothing written."""
-    spec = load(path, where.provider, wish.settings, wish.assume_credits)
-    out = where.folder(spec)
-    address = config.base_url(spec.provider, where.base_url, where.environment)
-    identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
-    past: dict[Kind, list[float]] = {}
-    founded = False
-    origin = None
-    stars = stars_of(spec)
-    if (out / state_file.NAME).exists():
-        with view.read(out, begun=False) as journal:
-            listed = _listed(out, identity.origin, journal.known())
-            spec = known(spec, lambda: [*listed.values(), *journal.records()], stars)
-            found = found_in(spec, journal, out, listed)
-            past = _past(spec, journal)
-            founded = journal.meta("founded") is not None
-            origin = journal.meta("origin") if founded else None
-    else:
-        listed = _listed(out, identity.origin)
-        spec = known(spec, listed.values, stars)
-        spent = sum(record.estimated or 0 for record in listed.values())
-        found = Found(listed, present(out, listed.values()), spent)
-    check_twins(spec)
-    made = make_plan(spec.jobs, found, wish.plan)
-    table = prices(spec.provider)
-    ahead = outlook(made, spec.provider, table, past, wish.concurrency or spec.concurrency)
-    stops = _other_host(out, origin, identity) if founded else _renamed(spec, out, identity)
-    mistaken = [*stops, *_nobody(spec, wish.plan), *_beyond_budget(made, spec)]
-    return Planned(made, spec, ahead, table, mistaken, _changed(made, out))
-
-
-def _listed(out: Path, origin: str, but: Container[Key] = ()) -> dict[Key, Record]:
-    """What the ledger says of jobs but these."""
-    lines = ledger.of_origin(ledger.read(out, but), origin).values()
-    return {record.key: record for record in map(ledger_record, lines)}
-
-
-def _beyond_budget(plan: Plan, spec: Spec) -> list[Problem]:
-    """What a run would stop at; a rehearsal is free."""
-    if spec.provider.rehearses:
-        return []
-    try:
-        spend.within_budget(plan, spec.budget, None)
-    except (AccountTrouble, UsageTrouble) as trouble:
-        told = str(trouble).removesuffix(" Nothing was sent.")
-        return [Problem(Place(str(spec.path)), f"{told} A run stops here with exit {trouble.code}.", warning=True)]
-    return []
-
-
-def _renamed(spec: Spec, out: Path, identity: Identity) -> list[Problem]:
-    """What a run would stop at before it began."""
-    found = sibling(out, identity, spec.jobs, beside(spec, out))
-    if found is None:
-        return []
-    return [Problem(Place(str(found.folder)), found.told("A run stops here with exit 4.", spec.path), warning=True)]
-
-
-def _other_host(out: Path, origin: str | None, identity: Identity) -> list[Problem]:
-    """As `_renamed`: its jobs went to one host, and a run would go to another."""
-    if origin in (None, identity.origin):
-        return []
-    told = f"its jobs went to {origin}, and a run to {identity.origin} stops here with exit 2: give --base-url {origin}"
-    return [Problem(Place(str(out)), told, warning=True)]
-
-
-def _nobody(spec: Spec, wish: Wish) -> list[Problem]:
-    """A name that means no job is most often a slip of the pen."""
-    if wish.only is None or not spec.jobs or selected(spec.jobs, wish.only):
-        return []
-    message = f"no job of {spec.path} is called {shown(wish.only)}; the first is {shown(spec.jobs[0].name)}"
-    return [Problem(Place("--only"), message, warning=True)]
-
-
-def _unmeant(plan: Plan, spec: Spec, most_places: int) -> list[Problem]:
-    return spec.warnings({step.job.name for step in plan.to_buy}, most_places)
-
-
-def _changed(plan: Plan, out: Path) -> list[Problem]:
-    return list(changed_frames(out, [step.job for step in plan.to_buy]))
-
-
-def against(path: Path, base: Path, where: Where, wish: RunWish) -> tuple[Comparison, Spec]:
-    """What a change of a spec would buy: this version beside another one, by key; no state is read."""
-    spec = load(path, where.provider, wish.settings, wish.assume_credits)
-    return compare(spec.jobs, load(base, where.provider, wish.settings, wish.assume_credits).jobs), spec
-
-
-async def balance(spec: Spec, where: Where) -> Balance:
-    """What the account has left. Raises UsageTrouble where the provider cannot tell, or does not."""
-    if spec.provider.routes.credits is None:
-        raise UsageTrouble(f"{spec.provider.name} tells no balance")
-    async with Reach(where.service(spec), where.folder(spec), spec.timing) as reach:
-        api, _ = await reach.open()
-        try:
-            return await api.balance()
-        except KeyRefused as error:
-            raise AccountTrouble(str(error)) from None
-        except ApiTrouble as error:
-            raise UsageTrouble(f"{spec.provider.name} does not tell its balance now ({error})") from None
-
-
-async def _late(setting: Setting, reach: Reach, journal: SqliteJournal, stop: Stop, console: Console) -> list[str]:
+async def _late(run: Run) -> list[str]:
     """Answers lost in this very run: look for their tasks once more before anybody is asked, and bring them home."""
-    if stop.waiting or journal.broken:
+    if run.stop.waiting or run.journal.broken:
         return []
     try:
-        found = await recover((), reach, journal, setting.timing, stop, console.found)
+        found = await search(run)
     except (ListingFailed, AccountTrouble, NeedsWord) as error:
-        stop.submits(error.code, str(error))
+        run.stop.submits(error.code, str(error))
         return []
-    return await act(_without_submits(journal, setting.out), setting, reach, journal, stop, console) if found else []
+    return await act(run, _without_submits(run.journal, run.setting.out)) if found else []
 
 
 def _check_extra(plan: Plan) -> None:
@@ -344,14 +189,6 @@ def _check_extra(plan: Plan) -> None:
             f"{continuing[0]} continues another clip, and taking a frame needs av: pip install 'vidu-run[local]'. "
             "Nothing was sent."
         )
-
-
-def _past(spec: Spec, journal: ReadJournal) -> dict[Kind, list[float]]:
-    past: dict[Kind, list[float]] = {}
-    for request, seconds in journal.took():
-        if request.get("model") in spec.provider.models:
-            past.setdefault(kind_of(effective(spec.provider, request)), []).append(seconds)
-    return past
 
 
 def _confirmed(plan: Plan, spec: Spec, journal: ReadJournal, out: Path, wish: RunWish, console: Console) -> bool:

@@ -137,9 +137,10 @@ def run(spec: Path, as_json: bool, settings: Sequence[str], **options: Any) -> i
         return Exit.DONE
     from vidu_run import app
     from vidu_run.plan import Wish
+    from vidu_run.preview import RunWish
     from vidu_run.state import Opening
 
-    wish = app.RunWish(
+    wish = RunWish(
         plan=Wish(options["only"], options["limit"], options["retry_failed"], options["rebuy"]),
         settings=given,
         assume_credits=options["assume_credits"],
@@ -227,13 +228,13 @@ def plan(
 
     Sends nothing, and asks nothing but for --balance.
     """
-    from vidu_run import app, paper
+    from vidu_run import paper, preview
     from vidu_run.console import Console
     from vidu_run.plan import Wish
 
     console = Console()
     form = "json" if as_json else "markdown" if markdown else "text"
-    wish = app.RunWish(
+    wish = preview.RunWish(
         plan=Wish(options["only"], options["limit"], options["retry_failed"], options["rebuy"]),
         settings=_parsed(settings),
         assume_credits=assume_credits,
@@ -242,13 +243,13 @@ def plan(
     if against is not None:
         if len(specs) != 1:
             raise UsageTrouble("--against compares one spec")
-        console.answer(paper.compared(app.against(specs[0], against, _where(options), wish), form))
+        console.answer(paper.compared(preview.against(specs[0], against, _where(options), wish), form))
         return Exit.DONE
-    plans = [app.plan(path, _where(options), wish) for path in specs]
-    left = [_run(app.balance(made.spec, _where(options))) if balance else None for made in plans]
+    plans = [preview.plan(path, _where(options), wish) for path in specs]
+    left = [_run(preview.balance(made.spec, _where(options))) if balance else None for made in plans]
     if form != "json":
         for made in plans:
-            console.problems(made.warnings(app.ONCE))
+            console.problems(made.warnings(preview.ONCE))
     console.answer(paper.planned(plans, left, form))
     return Exit.DONE
 

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from vidu_run import config
 from vidu_run.access import on_loopback
-from vidu_run.console import Console
 from vidu_run.difference import Before
 from vidu_run.errors import AccountTrouble, NeedsWord, Problem, SpecTrouble, StorageTrouble, UsageTrouble
 from vidu_run.files import output_folder
 from vidu_run.films import fact
-from vidu_run.job import Key
+from vidu_run.job import Job, Key
 from vidu_run.journal.port import Limits
 from vidu_run.journal.reader import ReadJournal
 from vidu_run.journal.sqlite import SqliteJournal
@@ -28,13 +27,12 @@ from vidu_run.programme import FACT
 from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.record import Record
 from vidu_run.recover import ListingFailed, recover
-from vidu_run.session import EMBEDDED, Reach, Service, service_at
+from vidu_run.session import EMBEDDED, Service, service_at
 from vidu_run.shelf import present
 from vidu_run.siblings import Identity
 from vidu_run.spec.load import Spec
 from vidu_run.state import Opening, arrange, open_state
-from vidu_run.stop import Stop
-from vidu_run.work import Setting, target_of
+from vidu_run.work import Run, Setting, target_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +67,26 @@ async def opened(spec: Spec, service: Service, out: Path, opening: Opening, star
     return journal
 
 
-async def recovered(
-    spec: Spec,
-    stars: Mapping[Key, int],
-    setting: Setting,
-    reach: Reach,
-    journal: SqliteJournal,
-    stop: Stop,
-    console: Console,
-) -> Spec:
+async def recovered(run: Run, spec: Spec, stars: Mapping[Key, int]) -> Spec:
     """Look for what was bought and is not known here. What is found tells the keys of jobs that continue it, and so
     more to look for. Raises ListingFailed, AccountTrouble, NeedsWord.
     """
-    spec = known(spec, journal.records, stars)
+    spec = known(spec, run.journal.records, stars)
     while True:
         keyed = [job for job in spec.jobs if all(image.task for image in job.continued)]
         try:
-            await recover(keyed, reach, journal, setting.timing, stop, console.found)
+            await search(run, keyed)
         except (ListingFailed, AccountTrouble, NeedsWord) as trouble:
             raise type(trouble)(f"{trouble}. Nothing was sent.") from None
-        now = known(spec, journal.records, stars)
-        if now.jobs == spec.jobs or stop.reasons:
+        now = known(spec, run.journal.records, stars)
+        if now.jobs == spec.jobs or run.stop.reasons:
             return now
-        spec = await plant(now, journal, setting.out)
+        spec = await plant(now, run.journal, run.setting.out)
+
+
+async def search(run: Run, jobs: Sequence[Job] = ()) -> int:
+    """See `recover`."""
+    return await recover(jobs, run.reach, run.journal, run.setting.timing, run.stop, run.console.found)
 
 
 async def plant(spec: Spec, journal: SqliteJournal, out: Path) -> Spec:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 
 from vidu_run import show
-from vidu_run.app import Planned
 from vidu_run.compare import Comparison
+from vidu_run.preview import Planned
 from vidu_run.providers.pricing import prices
 from vidu_run.reply import Balance
 from vidu_run.report.data import comparison_document, plan_document

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,17 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """One invocation that holds the output folder: what each part of it works with."""
+
+    setting: Setting
+    journal: SqliteJournal
+    reach: Reach
+    console: Console
+    stop: Stop = field(default_factory=Stop)
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """How a run ended: the exit code, and every reason with the code it asks for. `said` are those that the `counts`
     of the spec's jobs by their state do not tell; `status` is there where it was asked for.
@@ -80,20 +91,13 @@ class Ended:
     status: Mapping[str, Any] | None
 
 
-async def act(
-    plan: Plan,
-    setting: Setting,
-    reach: Reach,
-    journal: SqliteJournal,
-    stop: Stop,
-    console: Console,
-    jobs: Sequence[Job] = (),
-) -> list[str]:
+async def act(run: Run, plan: Plan, jobs: Sequence[Job] = ()) -> list[str]:
     """Take every step, and bring home what was bought for jobs outside the plan; returns what this run gave up on.
     `jobs` are all of the spec: one of the plan may continue the clip of one that is not in it.
 
     With nothing to do it contacts nobody.
     """
+    setting, reach, journal, stop = run.setting, run.reach, run.journal, run.stop
     records = {record.key: record for record in journal.records()}
     at_api = [record for record in records.values() if record.state is State.SUBMITTED]
     missing = [records[step.job.key] for step in plan.of(Action.FETCH)]
@@ -106,11 +110,11 @@ async def act(
     from vidu_run.desk import Desk
     from vidu_run.relay import Relay
 
-    _warn_of_links(list(fetch.values()), reach.service.provider.limits.link_lifetime_hours, console)
+    _warn_of_links(list(fetch.values()), reach.service.provider.limits.link_lifetime_hours, run.console)
     api, downloads = await reach.open()
     limits = setting.limits
     if setting.asks_limit and plan.to_buy and reach.service.provider.routes.credits is not None:
-        limits = await _room(api, limits, len(at_api), console)
+        limits = await _room(api, limits, len(at_api), run.console)
     tally = _tally(plan, records, journal, limits)
     count = len({*(step.job.key for step in plan.to_buy), *(record.key for record in at_api), *fetch})
     waiting = [step.job for step in plan.of(Action.AFTER)]
@@ -121,7 +125,7 @@ async def act(
     def spent() -> Spent:
         return journal.committed(), journal.charged()
 
-    with console.progress(tally, count, spent, lambda: stop.reasons, time.monotonic) as progress:
+    with run.console.progress(tally, count, spent, lambda: stop.reasons, time.monotonic) as progress:
         desk = Desk(
             journal=journal,
             api=api,
@@ -203,26 +207,19 @@ def _warn_of_links(fetch: Sequence[Record], lifetime: int | None, console: Conso
     console.say(f"{videos} not here yet; links expire {lifetime} h after the end, {words}")
 
 
-async def ended(
-    aims: Sequence[Aim],
-    setting: Setting,
-    journal: SqliteJournal,
-    stop: Stop,
-    incomplete: Sequence[str],
-    console: Console,
-    wants_status: bool,
-) -> Ended:
+async def ended(run: Run, aims: Sequence[Aim], incomplete: Sequence[str], wants_status: bool) -> Ended:
     """Write the ledger and the page, say what is in doubt, and reckon the exit code."""
+    setting, journal, console = run.setting, run.journal, run.console
     records = {record.key: record for record in journal.records()}
     here = present(setting.out, records.values())
-    whole = [*stop.reasons, *((int(Exit.INCOMPLETE), text) for text in incomplete)]
+    whole = [*run.stop.reasons, *((int(Exit.INCOMPLETE), text) for text in incomplete)]
     single = []
     for aim in aims:
         record = records.get(aim.key)
         if (code := job_code(aim, record, here)) is not Exit.DONE:
             single.append((int(code), f"{aim.name}: {public_state(record, run_lives=False)}"))
     whole += [(int(Exit.NEEDS_WORD), text) for text in show.picks_wanted(aims)]
-    picks = _picks(journal, setting, console)
+    picks = _picks(run)
     page = setting.out / results.PAGE
     try:
         await results.write_all(journal, records, setting.out, picks, console.say)
@@ -247,10 +244,10 @@ async def ended(
     )
 
 
-def _picks(journal: SqliteJournal, setting: Setting, console: Console) -> Picks:
+def _picks(run: Run) -> Picks:
     """A file of picks that cannot be read is no reason to leave a run without its page."""
-    spec = setting.source and setting.source / (journal.meta("spec") or "spec")
-    return results.readable_picks(journal, setting.out, spec, console.problems)
+    spec = run.setting.source and run.setting.source / (run.journal.meta("spec") or "spec")
+    return results.readable_picks(run.journal, run.setting.out, spec, run.console.problems)
 
 
 def job_code(aim: Aim, record: Record | None, here: frozenset[Key]) -> Exit:
