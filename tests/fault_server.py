@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 ACCEPTED_FAULTS = {
     "ok",
@@ -365,7 +366,9 @@ def nanoseconds(moment: float) -> str:
 
 
 def envelope(status: int, code: str, message: str) -> bytes:
-    return json.dumps({"code": status, "reason": code, "message": message}).encode()
+    """As the API's own, each with a trace of its own."""
+    said = {"code": status, "reason": code, "message": message, "metadata": {"trace_id": uuid4().hex}}
+    return json.dumps(said).encode()
 
 
 def http(body: bytes | str, status: str = "200 OK", *headers: str) -> bytes:

@@ -238,3 +238,15 @@ def test_init_makes_a_folder_that_rehearses_and_overwrites_nothing(folder: Folde
     done = folder("run", "starter/jobs.yaml", "--limit", "1", "--json")
     assert done.code == 0, done.err
     assert done.counts() == {"done": 1, "planned": 1}
+
+
+def test_an_answer_is_given_in_whatever_letters_standard_output_has(folder: Folder) -> None:
+    """And JSON is UTF-8 wherever it goes."""
+    path = folder.sweep(1)
+    path.write_text(path.read_text().replace("job-", "影-"), encoding="utf-8")
+
+    told = folder("plan", "jobs.yaml", PYTHONIOENCODING="ascii")
+    document = folder("plan", "jobs.yaml", "--json", PYTHONIOENCODING="ascii").document
+
+    assert (told.code, "\\u5f71" in told.out) == (0, True), told.err
+    assert document["jobs"][0]["name"] == "影-1"

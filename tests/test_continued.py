@@ -381,6 +381,20 @@ def test_what_comes_after_counts_against_a_budget(chain: Folder, server: FaultSe
     assert "--limit 2 fits" in refused.err
 
 
+def test_a_limit_takes_the_jobs_in_the_order_of_the_spec_though_one_continues_a_later_one(
+    folder: Folder, server: FaultServer
+) -> None:
+    dear = "[frames/a.png, frames/b.png], prompt: z, duration: 8, resolution: 1080p"
+    story(folder, {"c": "[{job: z, frame: last}, frames/b.png]", "a": CHAIN["one"], "z": dear})
+    price = folder("plan", "jobs.yaml", "--json").document["jobs"][1]["credits"]
+
+    refused = folder.buy(server, "--budget", str(price))
+
+    assert (refused.code, "--limit 1 fits" in refused.err) == (5, True)
+    assert folder.buy(server, "--budget", str(price), "--limit", "1").counts() == {"done": 1, "planned": 2}
+    assert prompts(server) == ["one"]
+
+
 def test_a_clip_that_was_changed_on_the_disk_is_not_continued(chain: Folder, server: FaultServer) -> None:
     assert chain.buy(server, "--limit", "1").code == 0
     clip = chain.path / "out/jobs/videos/one.mp4"

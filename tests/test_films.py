@@ -107,6 +107,15 @@ def test_a_rejected_take_gives_way_to_the_next(delivered: Folder) -> None:
     assert takes(film) == ["k0-k1-s2", "k1-k2-s1"]
 
 
+@pytest.mark.parametrize("name", ["影" * 70, "con", "the end."])
+def test_a_film_whose_file_cannot_be_called_so_is_told_before_anything_is_bought(folder: Folder, name: str) -> None:
+    folder.sweep(1, extra=f'films: [{{name: "{name}", jobs: "*"}}]\n')
+
+    told = folder("check", "jobs.yaml")
+
+    assert (told.code, f"the name 'films/{name[:20]}" in told.err) == (2, True), told.err
+
+
 def test_a_film_of_the_same_takes_is_left_as_it_is(delivered: Folder) -> None:
     film = delivered.path / OUT / "films/harbour.mp4"
     before = film.stat().st_mtime_ns

@@ -22,6 +22,7 @@ def test_after_two_moderation_refusals_the_other_jobs_with_that_input_wait(folde
 
 
 def test_five_jobs_in_a_row_that_end_alike_stop_the_run(folder: Folder, server: FaultServer) -> None:
+    """Though each refusal has a trace of its own."""
     folder.sweep(9, extra="concurrency: 1\n")
     server.faults = ["400 FieldInvalid"] * 9
     stopped = folder.buy(server)
@@ -29,6 +30,25 @@ def test_five_jobs_in_a_row_that_end_alike_stop_the_run(folder: Folder, server: 
     assert stopped.counts() == {"planned": 4, "rejected": 5}
     assert "5 jobs in a row ended alike" in stopped.err
     assert len(server.ledger) == 5
+
+
+STYLE = "35 mm, soft morning light, shallow depth of field, muted colours, slow dolly, film grain, no text"
+
+
+def test_two_refused_prompts_hold_no_other_that_begins_alike(folder: Folder, server: FaultServer) -> None:
+    """A style that stands in front of every prompt is the usual case."""
+    jobs = []
+    for name in "abcd":
+        folder.frame(f"{name}1.png")
+        folder.frame(f"{name}2.png")
+        images = f"[frames/{name}1.png, frames/{name}2.png]"
+        jobs.append(f'  - {{name: {name}, request: {{images: {images}, prompt: "{STYLE}: {name}", duration: 1}}}}\n')
+    folder.write(
+        "version: 1\nprovider: octopusx\nconcurrency: 1\ndefaults: {model: viduq2-turbo}\njobs:\n" + "".join(jobs)
+    )
+    server.faults = ["400 AuditSubmitIllegal", "400 AuditSubmitIllegal"]
+
+    assert folder.buy(server).counts() == {"done": 2, "rejected": 2}
 
 
 def test_failures_that_differ_do_not_stop_the_run(folder: Folder, server: FaultServer) -> None:

@@ -71,6 +71,9 @@ def test_one_expression_keeps_its_type_and_anything_around_it_makes_text(text: s
         ("{{ -seed }}", -7),
         ("{{ look + '!' }}", "soft light!"),
         ("{{ 'take ' ~ seed }}", "take 7"),
+        ("{{ 'bgm ' ~ (true ~ 1.5) }}", "bgm true1.5"),
+        ("{{ true | upper }}", "TRUE"),
+        ("{{ 'xax' | trim('x') }}", "a"),
         ("{{ pair.tags[1] }}", "y"),
         ("{{ pair['a key'] }}", 1),
         ("{{ look[0] }}", "s"),
@@ -135,6 +138,10 @@ def test_what_a_template_reads_and_where_it_looks_are_known() -> None:
         ("a {{ pair.tags }} b", "'a {{ pair.tags }} b': a list cannot stand inside a text"),
         ("a {{ pair }}", "'a {{ pair }}': a mapping cannot stand inside a text"),
         ("{{ 'twelve' | int }}", "\"{{ 'twelve' | int }}\": 'twelve' is no whole number"),
+        ("{{ 'in ' ~ none }}", "null cannot stand inside a text"),
+        ("a boat {{ 'in ' ~ pair.tags }}", "a list cannot stand inside a text"),
+        ("{{ none | trim }}", "null cannot stand inside a text"),
+        ("{{ none | upper }}", "null cannot stand inside a text"),
         ("{{ '{' ~ '{ seed }}' }}", "still holds '{{' after rendering: '{{ seed }}'; a value is rendered once"),
         ('{{ "\\ud800" }}', "renders to half a character: '\\ud800'"),
         ('a {{ "\\ud800" }}', "renders to half a character: 'a \\ud800'"),
@@ -274,8 +281,8 @@ def test_text_without_a_template_is_none(text: str) -> None:
     ),
 )
 def test_words_and_plain_look_ups_read_as_the_engine_reads_them(values: dict[str, Any], text: list[str]) -> None:
-    """Constants make it a template for the engine."""
-    plain = "".join(text)
+    """Constants make it a template for the engine; a word makes it a text and no single value."""
+    plain = "".join(["-", *text])
     assert said(plain, values) == said("{{ '' }}{{ '' }}" + plain, values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from vidu_run.job import Frame, Job
@@ -12,6 +13,13 @@ EQUAL_FAILURES = 5
 MODERATION_REFUSALS = 2
 """After so many that share a frame or a prompt, other jobs with that input wait: repeated flagged input can get an
 account suspended."""
+
+MOST_SHOWN = 90
+"""Characters of an input that a sentence about it shows."""
+
+
+PASSING = re.compile(r" \(trace [^)]*\)|\b(?=[\w-]*\d)[\w-]{8,}")
+"""What of the words of an ending is of that one alone: its trace, and whatever looks like an id."""
 
 
 class Caution:
@@ -27,7 +35,8 @@ class Caution:
         if moderation:
             self._refused.update(inputs(job))
             return None
-        endings = self._endings[stage] = [*self._endings.get(stage, []), why][-EQUAL_FAILURES:]
+        words = PASSING.sub("", why)
+        endings = self._endings[stage] = [*self._endings.get(stage, []), words][-EQUAL_FAILURES:]
         alike = len(endings) == EQUAL_FAILURES and len(set(endings)) == 1
         return f"{EQUAL_FAILURES} jobs in a row ended alike: {why}" if alike else None
 
@@ -36,11 +45,12 @@ class Caution:
         flagged = sorted(given for given in inputs(job) if self._refused[given] >= MODERATION_REFUSALS)
         if not flagged:
             return None
-        return f"held back: moderation refused {self._refused[flagged[0]]} jobs with {flagged[0]}"
+        told = flagged[0] if len(flagged[0]) <= MOST_SHOWN else f"{flagged[0][: MOST_SHOWN - 1]}…"
+        return f"held back: moderation refused {self._refused[flagged[0]]} jobs with {told}"
 
 
 def inputs(job: Job) -> frozenset[str]:
     """What moderation judges: each image, and the prompt."""
     images = {f"frame {image.source}" if isinstance(image, Frame) else image.source for image in job.images}
-    prompt = {f"the prompt {job.request['prompt']!r}"[:90]} if job.request.get("prompt") else set()
+    prompt = {f"the prompt {job.request['prompt']!r}"} if job.request.get("prompt") else set()
     return frozenset(images | prompt)

@@ -57,13 +57,16 @@ class Console:
         self.say(text, "bright_black")
 
     def answer(self, text: str) -> None:
-        """What the user asked for, on standard output."""
-        sys.stdout.write(clean(text) + "\n")
-        sys.stdout.flush()
+        """What the user asked for, on standard output; letters that its encoding does not have are escaped."""
+        encoding = sys.stdout.encoding or "utf-8"
+        self._write(clean(text).encode(encoding, "backslashreplace"))
 
     def raw(self, text: str) -> None:
-        """JSON and other exact text on standard output."""
-        sys.stdout.write(text + "\n")
+        """JSON and other exact text on standard output, in UTF-8 wherever it goes."""
+        self._write(text.encode("utf-8", "backslashreplace"))
+
+    def _write(self, line: bytes) -> None:
+        sys.stdout.buffer.write(line + b"\n")
         sys.stdout.flush()
 
     def ask(self) -> bool:

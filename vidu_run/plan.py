@@ -149,28 +149,23 @@ def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
     for job in selected(jobs, wish.only):
         record = found.records.get(job.key)
         steps.append(_new(job, found) if record is None else _step(job, record, job.key in found.present, wish))
-    ahead = steps
     if any(step.action is Action.SUBMIT and step.job.continued for step in steps):
-        ahead = _after(steps, in_order(jobs, Leaning(job.name for job in jobs)), found)
-        steps = _in_their_order(ahead, steps)
+        steps = _after(steps, in_order(jobs, Leaning(job.name for job in jobs)), found)
     if wish.limit is not None:
-        dropped = {step.job.name for step in _to_buy(ahead)[wish.limit :]}
+        dropped = {step.job.name for step in _to_buy(steps)[wish.limit :]}
         steps = [step for step in steps if step.job.name not in dropped]
     return Plan(tuple(steps), found.committed)
 
 
 def _to_buy(steps: Sequence[Step]) -> list[Step]:
-    """What can go now stands before what waits for it."""
-    return [step for action in (Action.SUBMIT, Action.AFTER) for step in steps if step.action is action]
-
-
-def _in_their_order(steps: Sequence[Step], like: Sequence[Step]) -> list[Step]:
-    named = {step.job.name: step for step in steps}
-    return [named[step.job.name] for step in like]
+    """What can go now, in the order of the spec; then what waits for it, each behind what it continues."""
+    waiting = {step.job.name: step for step in steps if step.action is Action.AFTER}
+    jobs = in_order([step.job for step in waiting.values()], Leaning(waiting))
+    return [*(step for step in steps if step.action is Action.SUBMIT), *(waiting[job.name] for job in jobs)]
 
 
 def _after(steps: Sequence[Step], jobs: Sequence[Job], found: Found) -> list[Step]:
-    """The steps in the order of the graph; of the jobs to be bought, those that continue a clip wait for it."""
+    """Of the jobs to be bought, those that continue a clip wait for it; `jobs` are in the order of the graph."""
     made = {step.job.name: step for step in steps}
     now: dict[str, Step] = {}
     for job in jobs:
@@ -182,7 +177,7 @@ def _after(steps: Sequence[Step], jobs: Sequence[Job], found: Found) -> list[Ste
             if waits is not None and step.action in (Action.SUBMIT, Action.AFTER):
                 step = waits
         now[job.name] = step
-    return list(now.values())
+    return [now[step.job.name] for step in steps]
 
 
 def _waits(step: Step, image: Continued, now: Mapping[str, Step], found: Found) -> Step | None:

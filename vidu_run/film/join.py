@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -174,6 +174,11 @@ def _short(title: str) -> str:
     return title.encode("utf-8")[:LONGEST_TITLE].decode("utf-8", "ignore")
 
 
+def _forget(part: Path) -> None:
+    with suppress(OSError):
+        part.unlink(missing_ok=True)
+
+
 @contextmanager
 def _whole_or_not(target: Path, sidecar: Path | None) -> Iterator[Path]:
     """A name beside the target to write to; what is there at the end is looked over, synced and given its name."""
@@ -181,7 +186,7 @@ def _whole_or_not(target: Path, sidecar: Path | None) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             make_folder(target.parent)
-            stack.callback(part.unlink, missing_ok=True)
+            stack.callback(_forget, part)
             yield part
             with part.open("rb") as file:
                 verify(file, os.fstat(file.fileno()).st_size)

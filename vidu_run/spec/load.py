@@ -18,7 +18,7 @@ from vidu_run.pace import Timing
 from vidu_run.providers.catalogue import LOCAL, LOCAL_RULES, choose_provider, read_schema
 from vidu_run.providers.rules import Provider
 from vidu_run.record import Record
-from vidu_run.spec.check import MOST_ALIKE, check_structure, fold
+from vidu_run.spec.check import MOST_ALIKE, check_structure, fold, name_finding
 from vidu_run.spec.expand import expand
 from vidu_run.spec.judge import Judge
 from vidu_run.spec.read import Document, read_yaml
@@ -152,6 +152,8 @@ def _films(document: Document, names: Sequence[str], whole: bool) -> tuple[tuple
         films.append(Film(asked["name"], wanted, asked.get("audio", True)))
         if asked["name"].casefold() in known:
             problems.append(Problem(document.place(("films", number, "name")), f"a second film {asked['name']!r}"))
+        elif wrong := name_finding(f"films/{asked['name']}"):
+            problems.append(Problem(document.place(("films", number, "name")), wrong))
         known.add(asked["name"].casefold())
         for at, pattern in enumerate(wanted):
             way = ("films", number, "jobs") if isinstance(asked["jobs"], str) else ("films", number, "jobs", at)

@@ -113,7 +113,10 @@ OWN_FILTERS: dict[str, Callable[..., Any]] = {
     "slug": _slug,
     "stem": _stem,
 }
-FILTERS = frozenset({"default", "lower", "upper", "title", "trim"}) | frozenset(OWN_FILTERS)
+OF_TEXT = ("lower", "upper", "title", "trim")
+FILTERS = frozenset({"default", *OF_TEXT}) | frozenset(OWN_FILTERS)
+JOINED = "joined"
+"""The filter of what `~` joins; no template may name it."""
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -130,6 +133,12 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         with suppress(LookupError, TypeError):
             return obj[argument]
         return self.undefined(obj=obj, name=argument)
+
+    def _generate(self, source: nodes.Template, *names: Any, **how: Any) -> str:
+        """Jinja's own `~` joins what Python calls a value: `True`, `None`."""
+        for concat in source.find_all(nodes.Concat):
+            concat.nodes = [nodes.Filter(part, JOINED, [], [], None, None) for part in concat.nodes]
+        return super()._generate(source, *names, **how)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if isinstance(left, str) and isinstance(right, str) and operator == "+":
@@ -153,14 +162,19 @@ def text_of(value: Any) -> str:
     raise BadTemplate(f"{kind} cannot stand inside a text")
 
 
+def _of_text(made: Callable[..., str]) -> Callable[..., str]:
+    return lambda value, *given, **named: made(text_of(value), *given, **named)
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = _Sandbox(
         undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=text_of, optimized=False
     )
     environment.globals.clear()
-    kept = {name: made for name, made in environment.filters.items() if name in FILTERS}
+    kept = {name: environment.filters[name] for name in ("default", *OF_TEXT)}
     environment.filters.clear()
-    environment.filters.update(kept | OWN_FILTERS)
+    environment.filters.update(kept | {name: _of_text(kept[name]) for name in OF_TEXT})
+    environment.filters.update(OWN_FILTERS | {JOINED: text_of})
     return environment
 
 
