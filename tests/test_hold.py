@@ -115,3 +115,16 @@ def test_auto_is_four_where_nobody_tells(folder: Folder, server: FaultServer) ->
     server.task_seconds = 0.5
     assert folder.buy(server).code == 0
     assert server.most_in_flight == 4
+
+
+def test_jobs_in_doubt_that_hold_every_place_are_told_with_what_to_do(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(3, extra="concurrency: 2\n")
+    spec = folder.path / "jobs.yaml"
+    spec.write_text(spec.read_text().replace("task_deadline: 20", "task_deadline: 3"))
+    server.faults = ["lost-reply", "lost-reply"]
+
+    held = folder.buy(server)
+
+    assert held.counts() == {"in_doubt": 2, "done": 1}
+    assert "2 jobs in doubt may be at the API: nothing is sent in their places before" in held.err
+    assert "a higher --concurrency, goes on at once" in held.err

@@ -121,7 +121,7 @@ def test_a_ledger_that_breaks_during_a_run_hides_nothing_else(folder: Folder, se
     assert left.counts() == {"in_doubt": 1, "done": 1}
     assert "results.jsonl:1: not a line of the ledger" in left.err
     assert "nothing was sent" not in left.err.lower()
-    assert "resolve jobs.yaml job-1 --task" in left.err
+    assert "resolve jobs.yaml --task TASK_ID job-1" in left.err
     assert "job-2" in (folder.path / "out/jobs/report.html").read_text()
     assert ledger.read_text() == "<<<<<<< HEAD\n"
 
@@ -309,3 +309,18 @@ def test_a_state_that_names_a_foreign_host_gets_no_key_by_itself(
     refused = folder(name, "--state", "out/jobs@vidu", *jobs)
     assert refused.code == 2
     assert "if your key may go there, give --base-url https://vidu.example.com" in refused.err
+
+
+def test_the_page_of_another_output_folder_names_it_in_its_commands_and_what_tells_a_doubt_from_others(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(2)
+    server.faults = ["lost-reply"]
+    left = folder.buy(server, "--out", "out/first")
+    page = (folder.path / "out/first/report.html").read_text()
+
+    assert left.code == 4
+    assert "viduq2-turbo, seed 1, duration 1, payload vr1." in left.err
+    assert "vidu-run promote jobs.yaml --out out/first" in page
+    assert "vidu-run resolve jobs.yaml --out out/first --resubmit job-1" in page
+    assert "viduq2-turbo, seed 1, duration 1, payload vr1." in page

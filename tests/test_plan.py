@@ -322,3 +322,36 @@ def test_the_example_in_the_manual_is_a_list_of_prices(folder: Folder) -> None:
     folder.sweep(1, resolution="720p", duration=5)
     assert "45 credits ($0.29)" in plan(folder, VIDU_RUN_PRICES=str(path)).out
     assert '"rows"' in folder("schema", "prices").out
+
+
+def test_a_budget_that_the_next_job_breaks_says_which_one_would_fit(folder: Folder, server: FaultServer) -> None:
+    folder.frame("a.png")
+    folder.frame("b.png")
+    images = "images: [frames/a.png, frames/b.png], model: viduq2-turbo"
+    jobs = f"  - {{name: dear, request: {{{images}, duration: 8, resolution: 1080p}}}}\n"
+    jobs += f"  - {{name: cheap, request: {{{images}, duration: 1, resolution: 540p}}}}\n"
+    folder.write("version: 1\nprovider: octopusx\njobs:\n" + jobs)
+    dear, cheap = (job["credits"] for job in folder("plan", "jobs.yaml", "--json").document["jobs"])
+
+    refused = folder.buy(server, "--budget", str(cheap))
+    none = folder.buy(server, "--budget", str(cheap - 1))
+
+    assert f"the next one, dear, costs {dear}; --only cheap fits" in refused.err
+    assert f"not even one job fits (the next one, dear, costs {dear})" in none.err
+    assert not server.ledger
+
+
+def test_paid_tasks_of_jobs_that_were_edited_are_told_before_they_are_brought_home(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(2)
+    server.task_seconds = 0.5
+    assert folder.buy(server, "--no-wait").code == 3
+    folder.sweep(2, prompt="another harbour")
+
+    told = folder("plan", "jobs.yaml", "--base-url", server.base_url).out
+
+    assert "2 tasks of earlier versions paid and not here: a run brings them home" in told
+    assert folder.buy(server).code == 0
+    assert len(list((folder.path / "out/jobs/videos/earlier").glob("*.mp4"))) == 2
+    assert "earlier versions" not in folder("plan", "jobs.yaml", "--base-url", server.base_url).out

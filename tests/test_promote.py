@@ -259,7 +259,10 @@ def test_a_final_job_that_asks_for_its_draft_once_more_is_told_and_not_bought_tw
     folder.sweep(2)
     assert folder.buy(server).code == 0
     pick(folder, {"job-1": 2, "job-2": 5}, "out/jobs")
-    assert "2 of them ask for the very clip of the draft" in folder("promote", "jobs.yaml").err
+    told = folder("promote", "jobs.yaml").err
+    assert "2 of them ask for the very clip of the draft: a run stops at it with exit 4, since out/jobs has it" in told
+    assert "next: vidu-run plan jobs.final.yaml" in told
+    assert "then:" not in told
     assert folder.buy(server, spec="jobs.final.yaml").code == 4
     assert len(server.accepted) == 2
 
@@ -314,7 +317,7 @@ def test_nothing_to_promote_is_told_with_its_reason(
 def test_without_a_picks_file_the_way_to_one_is_told(drafts: Folder) -> None:
     refused = promote(drafts)
     assert refused.code == 2
-    assert "jobs.picks.yaml: there are no picks. Open the page" in refused.err
+    assert "jobs.picks.yaml: there are no picks. Open report.html" in refused.err
 
 
 def test_picks_may_come_through_standard_input(drafts: Folder) -> None:

@@ -370,7 +370,7 @@ def test_a_hundred_jobs_in_doubt_are_one_readable_group(folder: Folder, server: 
     assert "job-1 … job-100 (100 jobs)" in told
     assert "'a harbour'" in told
     assert "6 credits each" in told
-    assert "vidu-run resolve jobs.yaml NAME --task TASK_ID" in told
+    assert "vidu-run resolve jobs.yaml --task TASK_ID NAME" in told
     assert folder("resolve", "jobs.yaml", "job-9*", "--abandon").code == 0
     assert folder("status", "jobs.yaml", "--json").counts() == {"in_doubt": 89, "abandoned": 11}
     assert len(server.ledger) == 100

@@ -68,6 +68,14 @@ def test_clips_of_this_run_count_more_than_earlier_ones() -> None:
     assert tally.reckon(10.0).left == pytest.approx(20)
 
 
+def test_no_time_is_told_while_doubts_hold_every_place() -> None:
+    tally = Tally(0.0, (0, 0), {SHORT: [10.0]})
+    planned(tally, 1)
+    assert tally.reckon(1.0).left is None
+    tally.slots = (1, 0)
+    assert tally.reckon(1.0).left == pytest.approx(10)
+
+
 def test_a_thousand_waiting_clips_are_reckoned_like_a_few() -> None:
     tally = Tally(0.0, (4, 4), {SHORT: [60.0]})
     planned(tally, 1000)

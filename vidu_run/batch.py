@@ -68,7 +68,7 @@ class Batch:
         for number, job in enumerate(jobs):
             try:
                 job, sent = await self._ready(job)
-                slot = await self._desk.slots_of(job.off_peak).take(self._desk.stop)
+                slot = await self._desk.slots_of(job.off_peak).take(self._desk.stop, self._blocked)
             except BadFrame as error:
                 self._desk.gave_up(job.name, str(error))
                 continue
@@ -79,6 +79,14 @@ class Batch:
                     self._desk.gave_up(left.name, "no slot was free: tasks of earlier jobs are still at the API")
                 return
             self._start(self._buy(job, sent, slot))
+
+    def _blocked(self, doubts: int, seconds: float) -> None:
+        until = time.strftime("%H:%M", time.localtime(time.time() + seconds))
+        jobs, places = ("job", "its place") if doubts == 1 else ("jobs", "their places")
+        self._desk.once(
+            f"{doubts} {jobs} in doubt may be at the API: nothing is sent in {places} before {until}. Ctrl-C and "
+            "`vidu-run resolve`, or a higher --concurrency, goes on at once"
+        )
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(self._guarded(work))

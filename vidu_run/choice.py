@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +49,7 @@ def picks_of(spec: Path, given: Path | None, read_input: Callable[[int], bytes])
     path = given or picks_file(spec)
     if not path.exists():
         raise UsageTrouble(
-            f"{path}: there are no picks. Open the page (vidu-run report {shlex.quote(str(spec))} tells where it is), "
+            f"{path}: there are no picks. Open report.html in the output folder, "
             "give the clips you like stars, and export the picks into this file."
         )
     return list(read_picks(path).values()), path.as_posix()

@@ -98,6 +98,8 @@ class Plan:
     steps: tuple[Step, ...]
     committed: int = 0
     """Credits this output folder has already committed."""
+    outside: int = 0
+    """Paid tasks of jobs that have left the spec, whose clips are not here."""
 
     @property
     def aims(self) -> list[Aim]:
@@ -126,7 +128,7 @@ class Plan:
     def now(self, later: Plan) -> Plan:
         """The same jobs, each with the step that a later plan of the whole spec says."""
         steps = {step.job.name: step for step in later.steps}
-        return Plan(tuple(steps[step.job.name] for step in self.steps), later.committed)
+        return Plan(tuple(steps[step.job.name] for step in self.steps), later.committed, later.outside)
 
     @property
     def in_turn(self) -> list[Step]:
@@ -154,7 +156,9 @@ def make_plan(jobs: Sequence[Job], found: Found, wish: Wish) -> Plan:
     if wish.limit is not None:
         dropped = {step.job.name for step in _to_buy(steps)[wish.limit :]}
         steps = [step for step in steps if step.job.name not in dropped]
-    return Plan(tuple(steps), found.committed)
+    spec = {job.key for job in jobs}
+    outside = sum(one.state in (State.SUBMITTED, State.READY) for one in found.records.values() if one.key not in spec)
+    return Plan(tuple(steps), found.committed, outside)
 
 
 def _to_buy(steps: Sequence[Step]) -> list[Step]:

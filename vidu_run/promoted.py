@@ -27,7 +27,7 @@ def words(made: Promoted) -> list[str]:
     if again := sum(job.key == job.draft and job.name not in made.clipless for job in made.spec.jobs):
         lines.append(
             f"{again} of them ask{'s' if again == 1 else ''} for the very clip of the draft: "
-            "--with FIELD=VALUE makes another one"
+            f"a run stops at it with exit 4, since {made.source.out} has it; --with FIELD=VALUE makes another one"
         )
     if made.clipless:
         names = ", ".join(made.clipless[:3]) + (" …" if len(made.clipless) > 3 else "")
@@ -50,7 +50,8 @@ def words(made: Promoted) -> list[str]:
     option = f" --provider {made.source.final_provider}" if made.source.final_provider else ""
     command = f"{shlex.quote(str(made.spec.path))}{option}"
     seeds = [SEEDS] if made.new_takes else []
-    return [*lines, *seeds, f"next: vidu-run plan {command}", f"then: vidu-run {command}"]
+    then = [] if again else [f"then: vidu-run {command}"]
+    return [*lines, *seeds, f"next: vidu-run plan {command}", *then]
 
 
 def _earlier(names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from vidu_run import __version__, films, ledger
 from vidu_run.drafts import SEEDS, Draft, drafts
 from vidu_run.errors import Problem, SpecTrouble, StorageTrouble
+from vidu_run.files import output_folder
 from vidu_run.job import Key
 from vidu_run.journal.file import SHOWN
 from vidu_run.journal.port import Sheet
@@ -50,8 +51,9 @@ PROVIDER_NOTES = 3
 MODEL = re.compile(r"vidu[a-z]*[0-9][a-z0-9.-]*[a-z0-9]|vidu[a-z]*[0-9]")
 
 HINTS = {
-    "in_doubt": "A submission left and its answer was lost. Look for it in the provider's console, then record your "
-    "word:\nvidu-run resolve SPEC NAME --task TASK_ID\nvidu-run resolve SPEC NAME --resubmit",
+    "in_doubt": "A submission left and its answer was lost. Look for it in the provider's console: TRAITS.\n"
+    "If it is there:\nvidu-run resolve SPEC --task TASK_ID NAME\nIf it surely is not:\n"
+    "vidu-run resolve SPEC --resubmit NAME\nTo give it up:\nvidu-run resolve SPEC --abandon NAME",
     "submitted": "Its task is at the API. The same command looks again.",
     "ready": "Finished and paid for. The same command fetches it.",
     "failed": "The API could not make it. Another try is bought by\nvidu-run run SPEC --retry-failed",
@@ -106,7 +108,12 @@ class Held:
     @property
     def target(self) -> str:
         """How the user names this state on a command line, in the spec's folder."""
-        return shlex.quote(self.spec) + (f" --provider {self.provider}" if self.provider != self.home else "")
+        words = [shlex.quote(self.spec), *(["--provider", self.provider] if self.provider != self.home else [])]
+        here, usual = self.out.resolve(), output_folder(Path(self.spec), self.home, self.provider)
+        if here.parts[-2:] != usual.parts[-2:]:
+            # Where the spec stands nobody knows; beside it most often.
+            words += ["--out", shlex.quote("/".join(here.parts[-2:]) if here.parent.name == "out" else str(here))]
+        return " ".join(words)
 
 
 def hold(

@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run.compare import Change, Comparison
+from vidu_run.errors import Exit
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.plan import Action, Aim, Plan, Step
 from vidu_run.price import Prices
 from vidu_run.providers.rules import Provider
-from vidu_run.record import Record
+from vidu_run.record import Record, State
 from vidu_run.reply import Balance
+from vidu_run.report.data import traits
 
 MOST_SHOWN = 40
 """Rows of a plan on a terminal; --json has them all."""
 
 MOST_ROWS = 200
 """Rows of a table in Markdown: a comment on GitHub takes 65,536 characters."""
+
+SIGNALLED = 128
+"""From this exit code on a run was ended by a signal."""
 
 DOUBTS_LISTED = 12
 """Up to so many jobs in doubt are told one by one."""
@@ -56,6 +61,9 @@ def plan_summary(plan: Plan, prices: Prices, rehearses: bool) -> str:
     cost = f" · {price}" if plan.to_buy else ""
     if plan.held_credits:
         cost += f" · {credits_text(plan.held_credits, prices)} more behind what waits"
+    if plan.outside:
+        tasks = "1 task" if plan.outside == 1 else f"{plan.outside} tasks"
+        cost += f" · {tasks} of earlier versions paid and not here: a run brings them home"
     return f"{len(plan.steps)} job{'' if len(plan.steps) == 1 else 's'}: {', '.join(parts) or 'none'}{cost}"
 
 
@@ -182,12 +190,12 @@ def doubt_text(sheets: Sequence[Sheet], records: Mapping[Key, Record], target: s
         lines.append(f"  … and {left:,} jobs more: the page lists them all")
     name = shlex.quote(sheets[0].name) if len(sheets) == 1 else "NAME"
     lines += [
-        f"then, for one that is there:      vidu-run resolve {target} {name} --task TASK_ID",
-        f"for one that surely is not there: vidu-run resolve {target} {name} --resubmit",
-        f"to give one up:                   vidu-run resolve {target} {name} --abandon",
+        f"then, for one that is there:      vidu-run resolve {target} --task TASK_ID {name}",
+        f"for one that surely is not there: vidu-run resolve {target} --resubmit {name}",
+        f"to give one up:                   vidu-run resolve {target} --abandon {name}",
     ]
     if len(sheets) > 1:
-        lines.append("A NAME with * means all that match it: 'shot-*' --resubmit")
+        lines.append("A NAME with * means all that match it: --resubmit 'shot-*'")
     return "\n".join(lines)
 
 
@@ -199,7 +207,8 @@ def _doubt_line(group: Sequence[Sheet], records: Mapping[Key, Record]) -> str:
     if len(group) > 1:
         when = f"{when} to {time.strftime('%H:%M:%S', time.localtime(times[-1]))}"
         names, credits = f"{names} … {group[-1].name} ({len(group)} jobs)", f"{credits} each"
-    return f"{names}  {when}  {str(group[0].request.get('prompt', ''))[:60]!r}  {credits}"
+    told = f"{names}  {when}  {str(group[0].request.get('prompt', ''))[:60]!r}  {credits}"
+    return told if len(group) > 1 else f"{told}\n    {', '.join(traits(group[0], records[group[0].key]))}"
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
@@ -247,6 +256,8 @@ def end_lines(code: int, said: Sequence[str], counts: Mapping[str, int], page: A
     """The last words of a run: counts, what to know, where to look."""
     lines = [*(f"! {text}" for text in dict.fromkeys(said[:MOST_SHOWN])), counts_text(counts)]
     lines.append(f"page   {page}")
-    if code == 3:
-        lines.append("not everything is there yet: the same command goes on")
+    if code == Exit.INCOMPLETE or code > SIGNALLED:
+        paid = counts.get(State.SUBMITTED, 0) + counts.get(State.READY, 0)
+        tasks = f" ({paid:,} paid task{' is' if paid == 1 else 's are'} at the API)" if paid else ""
+        lines.append(f"not everything is there yet{tasks}: the same command goes on")
     return lines

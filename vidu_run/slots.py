@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from vidu_run.stop import Stop
 
@@ -21,14 +21,18 @@ class Slots:
         self._limit = limit
         self._used = 0
         self._lost = 0
-        self._held = 0
+        self._held: dict[object, float] = {}
         self._freed = asyncio.Event()
 
-    async def take(self, stop: Stop) -> Slot:
-        """Wait for a slot. Raises NoSlots when none will come, Stopped when the run is not to submit any more."""
+    async def take(self, stop: Stop, blocked: Callable[[int, float], None]) -> Slot:
+        """Wait for a slot; `blocked` hears how many tasks in doubt hold all of them, and the seconds until one comes
+        free. Raises NoSlots when none will come, Stopped when the run is not to submit any more.
+        """
         while self._used >= self._limit:
-            if self._lost + (0 if self._waits else self._held) >= self._limit:
+            if self._lost + (0 if self._waits else len(self._held)) >= self._limit:
                 raise NoSlots
+            if self._held and not self.open:
+                blocked(len(self._held), min(self._held.values()) - asyncio.get_running_loop().time())
             stop.check_submit()
             self._freed.clear()
             await _at_most(self._freed.wait(), 1.0)
@@ -50,14 +54,15 @@ class Slots:
     @property
     def open(self) -> int:
         """So many at once, without the places of tasks in doubt and of those that are waited for no longer."""
-        return max(1, self._limit - self._held - self._lost)
+        return max(0, self._limit - len(self._held) - self._lost)
 
     def _free_in(self, seconds: float) -> None:
-        self._held += 1
-        asyncio.get_running_loop().call_later(max(0.0, seconds), self._free_held)
+        loop, place = asyncio.get_running_loop(), object()
+        self._held[place] = loop.time() + max(0.0, seconds)
+        loop.call_at(self._held[place], self._free_held, place)
 
-    def _free_held(self) -> None:
-        self._held -= 1
+    def _free_held(self, place: object) -> None:
+        del self._held[place]
         self._free()
 
     def _free(self) -> None:

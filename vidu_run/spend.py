@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 
 from vidu_run.errors import AccountTrouble, StorageTrouble, UsageTrouble
 from vidu_run.job import Request
-from vidu_run.plan import Plan
+from vidu_run.plan import Action, Plan
 
 Sort = tuple[str | None, str | None]
 """Model and resolution, as a request has them."""
@@ -82,8 +83,15 @@ def allowed(
     return ask()
 
 
+def _none_fits(plan: Plan, left: int) -> str:
+    first = plan.in_turn[0]
+    dearer = f"the next one, {first.job.name}, costs {first.credits}"
+    other = next((step.job.name for step in plan.of(Action.SUBMIT) if (step.credits or 0) <= left), None)
+    return f"{dearer}; --only {shlex.quote(other)} fits" if other else f"not even one job fits ({dearer})"
+
+
 def _over(plan: Plan, left: int, name: str) -> str:
     fits = plan.affordable(max(left, 0))
-    advice = f"--limit {fits} fits" if fits else "not even one job fits"
+    advice = f"--limit {fits} fits" if fits else _none_fits(plan, left)
     rest = "1 is left" if left == 1 else f"{max(left, 0)} are left"
     return f"the plan costs {plan.credits} credits, {rest} of the {name}: {advice}. Nothing was sent."

@@ -198,6 +198,8 @@ class Tally:
         return running, waiting
 
     def _end(self, now: float, running: Sequence[Part], waiting: Mapping[Kind, int], slots: int) -> float | None:
+        if waiting and not slots:
+            return None
         usual: dict[Kind, float] = {}
         for kind in {*waiting, *(part.kind for part in running)}:
             if (seconds := self._usual(kind)) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -209,7 +210,7 @@ def _jobs(sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen) ->
             "resolution": made.resolution,
             "took": took(record),
             "request": request,
-            "hint": _hint(seen.hints.get(_ending(line["state"], line["error"])), sheet.name),
+            "hint": _hint(seen.hints.get(_ending(line["state"], line["error"])), sheet, record),
             "bytes": record.size if record else None,
             "charged": record is not None and record.charged is not None,
             "history": [_attempt(attempt, record) for attempt in history],
@@ -251,8 +252,19 @@ def _still(image: tuple[str | None, str | None], pictures: Pictures) -> dict[str
     return {"name": source, "file": stored and f"frames/{stored}", "picture": picture}
 
 
-def _hint(text: str | None, name: str) -> str | None:
-    return text and text.replace("NAME", shlex.quote(name))
+def _hint(text: str | None, sheet: Sheet, record: Record | None) -> str | None:
+    if text and record and "TRAITS" in text:
+        sent = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.posted_at))
+        text = text.replace("TRAITS", ", ".join([f"sent {sent}", *traits(sheet, record)]))
+    return text and text.replace("NAME", shlex.quote(sheet.name))
+
+
+def traits(sheet: Sheet, record: Record) -> list[str]:
+    """What tells the task of a job in doubt from others in a provider's console, but for its time and prompt."""
+    asked = sheet.request
+    shown = {"seed": asked.get("seed"), "duration": asked.get("duration"), "payload": record.marker}
+    model = [str(asked["model"])] if asked.get("model") else []
+    return [*model, *(f"{name} {value}" for name, value in shown.items() if value is not None)]
 
 
 def took(record: Record | None) -> float | None:

@@ -146,7 +146,7 @@ const focus = {
     const lines = [...(clip.history ?? [])].map(([state, posted, finished, task, error]) => el("li", null, el("span", { class: "state", "data-state": state }, word(state)), ` sent ${moment(posted)}`, finished ? `, ended after ${span(finished - posted)}` : "", task ? [", task ", el("bdi", null, task)] : null, error ? [": ", el("bdi", null, error)] : null));
     const price = clip.credits === null ? "no known price" : `${count(clip.credits, "credit")}${page.usd === null ? "" : `, $${(clip.credits * page.usd).toFixed(2)}`}`;
     const cost = page.rehearsal ? `Nothing spent on this rehearsal. Bought: ${price}` : clip.credits === null ? price : `${price}${clip.charged ? " charged" : " by the price list"}`;
-    return el("div", { class: "history" }, el("h3", null, "History and cost"), lines.length ? el("ol", null, lines) : el("p", null, "Not sent yet."), el("p", null, cost));
+    return el("div", { class: "history" }, el("h3", null, "History and cost"), lines.length ? el("ol", null, lines) : el("p", null, clip.state === "planned" ? "Not sent yet." : "Delivered before: the list of deliveries tells no more."), el("p", null, cost));
   },
 
   /* What tells the clips apart, and nothing they share. */
