@@ -802,3 +802,39 @@ def test_one_mistake_in_thousands_of_places_is_told_a_bounded_number_of_times(fr
     assert len(told) == 20
     assert told[0] == "jobs.yaml:3:79: request has no 'sed'; did you mean seed?"
     assert told[-1] == "jobs.yaml:22:80: request has no 'sed'; did you mean seed? (and 1,980 more like it)"
+
+
+def test_frames_whose_shapes_differ_by_exactly_what_is_allowed_are_taken(folder: Folder) -> None:
+    """In floats 4:3 over 5:3 is less than 0.8."""
+    folder.frame("a.png", size=(640, 480))
+    folder.frame("b.png", size=(800, 480))
+    folder.sweep(1)
+    assert folder("check", "jobs.yaml").code == 0
+    folder.frame("b.png", size=(801, 480))
+    assert "their shapes differ by 0.80, allowed is 0.8 to 1.25" in folder("check", "jobs.yaml").err
+
+
+def test_a_spec_of_which_everything_is_excluded_is_an_error(folder: Folder) -> None:
+    path = folder.sweep(2)
+    path.write_text(path.read_text().replace("    request:", "    exclude: [{seed: 1}, {seed: 2}]\n    request:"))
+    told = folder("check", "jobs.yaml")
+    assert (told.code, "every combination is excluded: there is no job left" in told.err) == (2, True)
+
+
+def test_vars_that_hold_one_another_again_and_again_are_refused_at_once(folder: Folder) -> None:
+    doubled = "".join(f'  v{n}: ["{{{{ v{n - 1} }}}}", "{{{{ v{n - 1} }}}}"]\n' for n in range(1, 40))
+    deep = "".join(f'  v{n}: ["{{{{ v{n - 1} }}}}"]\n' for n in range(1, 40))
+    path = folder.sweep(1, prompt="{{ v39 }}")
+    plain = path.read_text()
+    for wrong, told in ((doubled, "renders to too many values"), (deep, "renders to what is nested deeper than 32")):
+        path.write_text(plain.replace("jobs:", f"vars:\n  v0: [x]\n{wrong}jobs:", 1))
+        refused = folder("check", "jobs.yaml", timeout=20)
+        assert (refused.code, told in refused.err) == (2, True), refused.err
+
+
+def test_nothing_stands_beside_the_file_of_a_prompt(folder: Folder) -> None:
+    folder.write("a boat", "p.txt")
+    path = folder.sweep(1, prompt="{{ q }}")
+    path.write_text(path.read_text().replace("jobs:", "vars: {q: {file: p.txt, note: lost}}\njobs:", 1))
+    told = folder("check", "jobs.yaml")
+    assert (told.code, "a prompt is a text or {file: PATH}" in told.err) == (2, True), told.err

@@ -116,6 +116,44 @@ def test_a_film_whose_file_cannot_be_called_so_is_told_before_anything_is_bought
     assert (told.code, f"the name 'films/{name[:20]}" in told.err) == (2, True), told.err
 
 
+def picked(folder: Folder, **stars: int) -> None:
+    keys = {job["name"]: job["key"] for job in folder("status", "jobs.yaml", "--json").document["jobs"]}
+    rows = (f"{{key: {keys[name.replace('_', '-')]}, name: x, stars: {n}}}" for name, n in stars.items())
+    folder.write(f"picks: [{', '.join(rows)}]\n", "jobs.picks.yaml")
+
+
+def test_another_count_of_stars_for_the_same_takes_leaves_the_film_and_says_the_new_one(delivered: Folder) -> None:
+    picked(delivered, k0_k1_s1=4)
+    delivered("film", "jobs.yaml")
+    file = delivered.path / OUT / "films/harbour.mp4"
+    before = file.stat().st_mtime_ns
+    picked(delivered, k0_k1_s1=5)
+
+    (film,) = delivered("film", "jobs.yaml", "--json").document["films"]
+
+    assert [take["chosen"] for take in film["takes"]] == ["5 stars", "the first of 2"]
+    assert file.stat().st_mtime_ns == before
+    assert json.loads(file.with_suffix(".json").read_text()) == film
+
+
+def test_of_takes_that_are_all_rejected_the_first_stands_and_says_so(delivered: Folder) -> None:
+    picked(delivered, k0_k1_s1=0, k0_k1_s2=0)
+
+    (film,) = delivered("film", "jobs.yaml", "--json").document["films"]
+
+    assert film["takes"][0]["chosen"] == "rejected, as all of them are"
+
+
+def test_what_decides_no_pixel_makes_no_other_shot(folder: Folder) -> None:
+    folder.sweep(2, extra='films: [{name: all, jobs: "*"}]\n', payload="take {{ seed }}")
+
+    done = folder("jobs.yaml", "--provider", "local", "--json")
+
+    assert done.code == 0, done.err
+    film = json.loads((folder.path / "out/jobs.local/films/all.json").read_text())
+    assert takes(film) == ["job-1"]
+
+
 def test_a_film_of_the_same_takes_is_left_as_it_is(delivered: Folder) -> None:
     film = delivered.path / OUT / "films/harbour.mp4"
     before = film.stat().st_mtime_ns

@@ -17,11 +17,15 @@ from vidu_run.errors import UsageTrouble
 from vidu_run.files import write_durably
 from vidu_run.graph import Leaning, in_order
 from vidu_run.job import Continued, Frame, Image, Job, Key
+from vidu_run.key import NOT_PIXELS
 from vidu_run.names import meant
 from vidu_run.picks import Picks
 from vidu_run.programme import FOLDER, chosen, read_sidecar, reels
 from vidu_run.record import ENDED, Record, State, seed_of
 from vidu_run.spec.load import Film
+
+NO_SHOT = frozenset({"seed", "images"}) | NOT_PIXELS
+"""Fields of a request that do not make it another shot; its images are compared by their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,10 @@ def make(edit: Edit, out: Path, spec: str, provider: str) -> Made:
     takes = [_told(take) for take in edit.takes]
     known = read_sidecar(sidecar)
     asked = {"takes": takes, "audio": edit.film.audio}
-    if known is not None and target.is_file() and {name: known.get(name) for name in asked} == asked:
+    if known is not None and target.is_file() and _cut(known) == _cut(asked):
+        if known.get("takes") != takes:
+            known = {**known, **asked}
+            _write(sidecar, known)
         return Made(target, known, anew=False)
     try:
         from vidu_run.film.join import Segment, join
@@ -135,8 +142,20 @@ def make(edit: Edit, out: Path, spec: str, provider: str) -> Made:
         "sound_why": joined.audio_why,
         **asked,
     }
-    write_durably(sidecar, (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode())
+    _write(sidecar, document)
     return Made(target, document, anew=True)
+
+
+def _cut(film: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What makes a film the one it is: its takes, whyever they were chosen, and whether they sound."""
+    takes = film.get("takes")
+    if isinstance(takes, list):
+        takes = [{**take, "chosen": None} if isinstance(take, dict) else take for take in takes]
+    return takes, film.get("audio")
+
+
+def _write(sidecar: Path, film: Mapping[str, Any]) -> None:
+    write_durably(sidecar, (json.dumps(film, ensure_ascii=False, indent=2) + "\n").encode())
 
 
 def _told(take: Take) -> dict[str, Any]:
@@ -163,7 +182,7 @@ def shots_of(jobs: Sequence[Job]) -> dict[str, str]:
     """By the name of a job what it shares with its other takes; what continues takes of one shot is one shot too."""
     shots: dict[str, str] = {}
     for job in in_order(jobs, Leaning(job.name for job in jobs)):
-        request = {name: value for name, value in job.request.items() if name not in ("seed", "images")}
+        request = {name: value for name, value in job.request.items() if name not in NO_SHOT}
         told = json.dumps([request, [_shown_by(image, shots) for image in job.images]], sort_keys=True)
         shots[job.name] = sha256(told.encode()).hexdigest()
     return shots

@@ -50,7 +50,9 @@ def chosen(takes: Sequence[Key], picks: Picks) -> tuple[int, str]:
     best = max(range(len(takes)), key=lambda at: given[at] or 0)
     if given[best]:
         return best, f"{given[best]} star{'' if given[best] == 1 else 's'}"
-    first = next((at for at, stars in enumerate(given) if stars != 0), 0)
+    first = next((at for at, stars in enumerate(given) if stars != 0), None)
+    if first is None:
+        return 0, "rejected, as all of them are"
     return first, f"the first of {len(takes)}" if len(takes) > 1 else "the only one"
 
 

@@ -10,8 +10,11 @@ from vidu_run.errors import Place, Problem
 from vidu_run.spec.axes import (
     Axis,
 )
-from vidu_run.spec.read import Document, Path_
+from vidu_run.spec.read import MOST_DEPTH, MOST_NODES, Document, Path_
 from vidu_run.spec.template import BadTemplate, Template, compile_template, is_template
+
+MOST_PARTS = MOST_NODES
+"""Values that all vars may render to, and that any part of a spec may: as many as may be written."""
 
 Sources = Callable[[str, Mapping[str, Any], Path_], Axis]
 """Reads an axis that stands in files (`pairs`, `chain`, `csv`); raises BadAxis."""
@@ -116,7 +119,7 @@ class Cell:
         self.broken = any(cell.broken for cell in cells)
         self.live = any(cell.live for cell in cells)
         if self.live:
-            self._make = lambda scope: build([cell.render(scope) for cell in cells])
+            self._make = lambda scope: weighed(build([cell.render(scope) for cell in cells]))
 
     def _template_at(self, way: Path_) -> Template | None:
         if not way:
@@ -128,6 +131,33 @@ class Cell:
             return compile_template(value)
         except BadTemplate:
             return None
+
+
+def weigh(value: Any, most: int) -> int:
+    """How many values it holds, itself among them; what stands in it twice counts twice, as it will be sent.
+
+    Raises BadTemplate for more than `most`, and for what is nested too deeply.
+    """
+    waiting = [(value, 0)]
+    seen = 0
+    while waiting:
+        part, depth = waiting.pop()
+        seen += 1
+        if depth > MOST_DEPTH:
+            raise BadTemplate(f"renders to what is nested deeper than {MOST_DEPTH}")
+        if seen > most:
+            raise BadTemplate("renders to too many values: lists of lists that are written out again and again")
+        if isinstance(part, dict):
+            waiting += [(item, depth + 1) for item in part.values()]
+        elif isinstance(part, list):
+            waiting += [(item, depth + 1) for item in part]
+    return seen
+
+
+def weighed(value: Any) -> Any:
+    """The value. Raises BadTemplate where it is too much."""
+    weigh(value, MOST_PARTS)
+    return value
 
 
 def _dig(data: Any, way: Path_) -> Any:

@@ -70,7 +70,11 @@ class Columns:
             named = column(combination)
             if not isinstance(named.value, dict) or "file" not in named.value:
                 return named
-            source = str(named.value["file"])
+            source = named.value["file"]
+            if not isinstance(source, str) or len(named.value) > 1:
+                return Part(
+                    "prompt", error=BadTemplate(f"a prompt is a text or {{file: PATH}}, not {shown(named.value)}")
+                )
             reads = self._read_by(source)
             key = (source, *(at for name, at in zip(self._names, combination, strict=True) if name in reads))
             if key not in made:

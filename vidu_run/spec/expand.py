@@ -9,7 +9,7 @@ from typing import Any
 
 from vidu_run.errors import Place, Problem
 from vidu_run.files import is_text
-from vidu_run.spec.cell import Cell, Expansion, ReadText, Sources
+from vidu_run.spec.cell import MOST_PARTS, Cell, Expansion, ReadText, Sources, weigh
 from vidu_run.spec.item import MAX_JOBS, Draft, Item
 from vidu_run.spec.read import Document, Path_
 from vidu_run.spec.template import BadTemplate
@@ -25,7 +25,7 @@ def expand(
     """
     work = Expansion(document, sources, read_text, settings)
     _render_vars(work)
-    most = document.data.get("max_jobs", MAX_JOBS)
+    most = int(document.data.get("max_jobs", MAX_JOBS))
     drafts: list[Draft] = []
     for number in range(len(document.data["jobs"])):
         drafts += Item(work, number).drafts(most - len(drafts))
@@ -33,6 +33,7 @@ def expand(
 
 
 def _render_vars(work: Expansion) -> None:
+    parts = 0
     for name, value in work.document.data.get("vars", {}).items():
         way: Path_ = ("vars", name)
         try:
@@ -41,6 +42,7 @@ def _render_vars(work: Expansion) -> None:
                 if name in work.settings
                 else Cell(work, value, way).render(work.vars)
             )
+            parts += weigh(work.vars[name], MOST_PARTS - parts)
         except BadTemplate as error:
             work.blame(error, work.document.place(error.way or way))
             work.broken.add(name)

@@ -92,7 +92,9 @@ class Item:
         drafts: list[Draft] = []
         name = self._namer()
         columns = [self._columns.of(field, cell) for field, cell in self.cells.items()]
+        left = False
         for combination in combinations(self.axes, zipped, self._exclude(zipped)):
+            left = True
             if len(drafts) >= most:
                 raise self._too_many(total, most)
             called = name(combination)
@@ -102,6 +104,8 @@ class Item:
                     self._blame(part.error, self.cells[part.field], combination, called)
             if called is not None:
                 drafts.append(Draft(self, combination, called, parts))
+        if total and not left:
+            self.work.problem(self._place("exclude"), "every combination is excluded: there is no job left")
         self.unread = self._unread_by_request()
         return drafts
 
@@ -118,7 +122,7 @@ class Item:
             raise SpecTrouble([Problem(self._place("matrix"), message)])
 
     def _too_many(self, total: int, most: int) -> SpecTrouble:
-        limit = self.work.document.data.get("max_jobs", MAX_JOBS)
+        limit = int(self.work.document.data.get("max_jobs", MAX_JOBS))
         message = f"{limit - most + total:,} jobs, more than the {limit:,} that max_jobs allows"
         return SpecTrouble([Problem(self._place(), message)])
 

@@ -123,6 +123,7 @@ function takeOf(takes, of = (clip) => picks.of(clip)) {
 function whyOf({ takes, chosen: clip }) {
   const said = picks.of(clip);
   if (said.stars > 0) return verdict(said);
+  if (said.stars === REJECTED) return "rejected, as all of them are";
   return takes.length > 1 ? `the first of ${takes.length}` : "the only one";
 }
 
