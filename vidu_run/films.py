@@ -21,7 +21,7 @@ from vidu_run.key import NOT_PIXELS
 from vidu_run.names import meant
 from vidu_run.picks import Picks
 from vidu_run.programme import FOLDER, chosen, read_sidecar, reels
-from vidu_run.record import ENDED, Record, State, seed_of
+from vidu_run.record import ELSEWHERE, ENDED, Record, State, seed_of
 from vidu_run.spec.load import Film
 
 NO_SHOT = frozenset({"seed", "images"}) | NOT_PIXELS
@@ -40,13 +40,13 @@ class Take:
 @dataclass(frozen=True, slots=True)
 class Edit:
     """What a film is to be made of. `missing` are jobs whose clip is not there; `ended` those of them that will have
-    none by themselves, with their state.
+    none by themselves, with what became of them.
     """
 
     film: Film
     takes: tuple[Take, ...]
     missing: tuple[str, ...]
-    ended: Mapping[str, State]
+    ended: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ def _edit(
         record = records.get(segment[at].key)
         if record is None or record.state is not State.DONE or segment[at].key not in here:
             missing.append(segment[at].name)
-            if record is not None and record.state in ENDED:
-                ended[segment[at].name] = record.state
+            if record is not None and (record.state in ENDED or record.elsewhere):
+                ended[segment[at].name] = ELSEWHERE if record.elsewhere else record.state
         else:
             takes.append(Take(segment[at], record, why))
     return Edit(film, tuple(takes), tuple(missing), ended)

@@ -52,6 +52,9 @@ BILLED = frozenset({State.INTENT, State.IN_DOUBT, State.SUBMITTED, State.READY, 
 """Counted against a budget: failed too, until the provider says it charged 0."""
 
 
+ELSEWHERE = "delivered elsewhere"
+"""What is said of a clip that stands in another copy of the folder."""
+
 TAKEN_BACK = "cancelled by you"
 """Why a task failed that the user cancelled, as its record says."""
 

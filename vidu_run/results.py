@@ -32,6 +32,7 @@ from vidu_run.providers.rules import Effective, Provider
 from vidu_run.record import Record, State
 from vidu_run.report import table
 from vidu_run.report.data import POSTERS, Pictures, Seen, Survey, page_document, picture_name, survey
+from vidu_run.shelf import present
 
 if TYPE_CHECKING:
     from vidu_run.journal.sqlite import SqliteJournal
@@ -60,6 +61,8 @@ HINTS = {
     "rejected": "The API refused the request. Change the spec, or try again with\nvidu-run run SPEC --retry-failed",
     "cancelled": "You took it back before it began, and it cost nothing. It is bought again by\n"
     "vidu-run run SPEC --retry-failed",
+    "elsewhere": "Delivered into another copy of this folder, and not here. Copy its video to FILE, or buy it anew:\n"
+    "vidu-run run SPEC --rebuy --only NAME",
     "moderation": "Moderation judged the input: change the frame or the prompt. Input that is refused again and again "
     "can get an account suspended.",
 }
@@ -228,7 +231,7 @@ def write_page(held: Held) -> Path:
     }
     hints = {state: text.replace("SPEC", held.target) for state, text in HINTS.items()}
     told = {key: draft.told(pictures.of(draft.sha256)) for key, draft in held.drafts.items()}
-    seen = Seen(pictures, held.made, hints, held.run_lives, held.retold, told)
+    seen = Seen(pictures, held.made, hints, held.run_lives, held.retold, told, not_here(held.out, held.records))
     write(page_document(held.sheets, held.records, seen, facts), held.out / PAGE)
     return held.out / PAGE
 
@@ -253,6 +256,12 @@ def write_sheets(held: Held, form: str, column: str | None) -> list[Path]:
     pictures = _pictures(held)
     boards = grid.boards(held.spec, [*held.sheets], held.records, pictures, held.picks, column, held.run_lives)
     return contact.write_sheets(boards, contact.Origin(held.provider, held.is_rehearsal), held.out, form)
+
+
+def not_here(out: Path, records: Mapping[Key, Record]) -> frozenset[Key]:
+    """Jobs that were delivered into another copy of the folder, and whose videos are not in this one."""
+    listed = [record for record in records.values() if record.elsewhere]
+    return frozenset(record.key for record in listed) - present(out, listed)
 
 
 def _notes(held: Held) -> list[str]:

@@ -16,7 +16,7 @@ from vidu_run.journal.port import Sheet
 from vidu_run.plan import Action, Aim, Plan, Step
 from vidu_run.price import Prices
 from vidu_run.providers.rules import Provider
-from vidu_run.record import Record, State
+from vidu_run.record import ELSEWHERE, Record, State
 from vidu_run.reply import Balance
 from vidu_run.report.data import traits
 
@@ -244,11 +244,22 @@ def _clips(number: int) -> str:
     return f"{number} clip{'' if number == 1 else 's'}"
 
 
+def elsewhere_text(count: int, target: str) -> str:
+    """Of a colleague's clone, say."""
+    clips = "1 clip was" if count == 1 else f"{count:,} clips were"
+    return (
+        f"{clips} delivered into another copy of this folder: copy the files into its videos/, or buy them anew with "
+        f"vidu-run {target} --rebuy"
+    )
+
+
 def film_waits(name: str, missing: Sequence[str], ended: Mapping[str, str]) -> str:
     """`ended` are the jobs of those missing that have failed or were given up: to wait for them is in vain."""
     named = [*(f"{job} ({state})" for job, state in ended.items()), *(job for job in missing if job not in ended)]
     few = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
     advice = "; give another take a star, or make it with --retry-failed" if ended else ""
+    if ELSEWHERE in ended.values():
+        advice = "; copy the files into videos/, or buy them anew with --rebuy"
     return f"film   {name} waits for {_clips(len(missing))}: {few}{advice}"
 
 

@@ -170,7 +170,8 @@ def picture_name(digest: str) -> str:
 class Seen:
     """What the page shows beside the status. `made` says what the API makes of a request whose fields were left out;
     `hints` are what to do, by state (for refusals by moderation and what the user cancelled, by these words); `retold`
-    has the attempts of a job that has others than the one that counts, `drafts` the clip that a job was promoted from.
+    has the attempts of a job that has others than the one that counts, `drafts` the clip that a job was promoted from,
+    `elsewhere` the jobs that were delivered into another copy of the folder and are not here.
     """
 
     pictures: Pictures
@@ -179,6 +180,7 @@ class Seen:
     run_lives: bool
     retold: Mapping[Key, Sequence[Record]] = field(default_factory=dict)
     drafts: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
+    elsewhere: frozenset[Key] = frozenset()
 
 
 def page_document(
@@ -198,6 +200,7 @@ def _jobs(sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen) ->
         history = seen.retold.get(sheet.key) or ([record] if record and not record.elsewhere else [])
         first, last = sheet.images[:2] if len(sheet.images) == 2 else ((None, None), (None, None))
         request = {**sheet.request, "images": [source for source, _ in sheet.images]}
+        ending = "elsewhere" if sheet.key in seen.elsewhere else _ending(line["state"], line["error"])
         yield {
             **line,
             "axes": {axis: str(label) for axis, label in sheet.axes.items()},
@@ -210,7 +213,8 @@ def _jobs(sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen) ->
             "resolution": made.resolution,
             "took": took(record),
             "request": request,
-            "hint": _hint(seen.hints.get(_ending(line["state"], line["error"])), sheet, record),
+            "file": None if ending == "elsewhere" else line["file"],
+            "hint": _hint(seen.hints.get(ending), sheet, record),
             "bytes": record.size if record else None,
             "charged": record is not None and record.charged is not None,
             "history": [_attempt(attempt, record) for attempt in history],
@@ -256,6 +260,8 @@ def _hint(text: str | None, sheet: Sheet, record: Record | None) -> str | None:
     if text and record and "TRAITS" in text:
         sent = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.posted_at))
         text = text.replace("TRAITS", ", ".join([f"sent {sent}", *traits(sheet, record)]))
+    if text and record and record.file:
+        text = text.replace("FILE", record.file)
     return text and text.replace("NAME", shlex.quote(sheet.name))
 
 
