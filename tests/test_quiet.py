@@ -146,7 +146,6 @@ def test_after_any_change_the_whole_run_looks(sweep: Sweep, change: Callable[[Sw
 def test_another_question_is_not_answered_by_the_last_one(sweep: Sweep, servers: Callable[..., FaultServer]) -> None:
     epoch = sweep.epoch()
     assert sweep.run("--base-url", servers().base_url).code == 2
-    assert sweep.run(VIDU_API_KEY="").code == 2
     assert sweep.epoch() == epoch
     for words in (["--set", "length=2"], ["--only", "*slow"], ["--assume-credits", "3"]):
         sweep.run(*words)

@@ -501,3 +501,25 @@ def test_what_is_shown_already_is_not_written_again_until_a_job_a_pick_or_the_pa
     folder.sweep(3)
     assert folder.buy(server).code == 0
     assert "job-3" in written[0].read_text()
+
+
+def test_a_run_with_nothing_to_send_needs_no_key(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    assert folder.buy(server).code == 0
+    (folder.path / "out/jobs/report.html").unlink()
+
+    done = folder("run", "jobs.yaml", "--base-url", server.base_url, VIDU_API_KEY="")
+
+    assert (done.code, (folder.path / "out/jobs/report.html").exists()) == (0, True), done.err
+    folder.sweep(3)
+    for word in ("--yes", "--limit=0"):
+        left = folder("run", "jobs.yaml", "--base-url", server.base_url, word, VIDU_API_KEY="")
+        assert (left.code, "no key for octopusx" in left.err) == ((2, True) if word == "--yes" else (0, False))
+    assert len(server.ledger) == 2
+
+
+def test_without_a_key_a_first_run_makes_nothing(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1)
+    refused = folder("run", "jobs.yaml", "--base-url", server.base_url, "--yes", VIDU_API_KEY="")
+    assert (refused.code, "no key for octopusx: set OCTOPUSX_API_KEY or VIDU_API_KEY" in refused.err) == (2, True)
+    assert not (folder.path / "out").exists()

@@ -29,6 +29,7 @@ from vidu_run.footing import (
     stars_of,
 )
 from vidu_run.job import Job, Key
+from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Sheet
 from vidu_run.journal.reader import ReadJournal
 from vidu_run.journal.sqlite import SqliteJournal
@@ -55,6 +56,8 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
     made_of = inputs(spec, asked, began)
     service = where.service(spec)
     out = where.folder(spec)
+    if not (out / state_file.NAME).exists():
+        service.require_key()
     console.greet(service.greeting, spec.provider.rehearses)
     with locked(out):
         stars = stars_of(spec)
@@ -83,6 +86,8 @@ async def _carried_out(run: Run, spec: Spec, stars: Mapping[Key, int], wish: Run
         plan = make_plan(spec.jobs, found_in(spec, journal, out, {}), wish.plan)
         _check_extra(plan)
         console.problems([*nobody(spec, wish.plan), *unmeant(plan, spec, ONCE), *fold(changed(plan, out), ONCE)])
+        if plan.to_buy:
+            run.reach.service.require_key()
         # A signal during the search: nobody is asked for money any more.
         go = not stop.reasons and _confirmed(plan, spec, journal, out, wish, console)
         await journal.announce(len(plan.to_buy) if go else 0, run.setting.limits)

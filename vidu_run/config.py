@@ -62,15 +62,14 @@ def base_url(provider: Provider, option: str | None, environment: Mapping[str, s
 def find_key(
     provider: Provider, key_file: Path | None, environment: Mapping[str, str] = os.environ
 ) -> tuple[str, str] | None:
-    """The key and the name of where it stands; None for a provider that needs none. Raises UsageTrouble."""
+    """The key and the name of where it stands; None where none is given. Raises UsageTrouble for one that is none."""
     if not provider.key_variables:
         return None
     for name in provider.key_variables:
         if value := environment.get(name, "").strip():
             return _checked(value, name), name
     if key_file is None:
-        names = " or ".join(provider.key_variables)
-        raise UsageTrouble(f"no key for {provider.name}: set {names}, or give --key-file FILE")
+        return None
     try:
         return _checked(key_file.read_text(encoding="utf-8").strip(), str(key_file)), str(key_file)
     except (OSError, UnicodeDecodeError) as error:

@@ -46,7 +46,7 @@ class Where:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def service(self, spec: Spec) -> Service:
-        """Raises UsageTrouble for a bad address or a missing key."""
+        """Raises UsageTrouble for a bad address."""
         address = config.base_url(spec.provider, self.base_url, self.environment)
         return service_at(spec.provider, address, self.key_file, self.environment)
 

@@ -130,7 +130,7 @@ def _is_quiet(out: Path, options: Mapping[str, Any], asked: Asked, console: Cons
 
 
 def _service(journal: ReadJournal, options: Mapping[str, Any], asked: Asked) -> Service:
-    """As a run would make it. Raises UsageTrouble as a run would: for a bad address, or without a key."""
+    """As a run would make it. Raises UsageTrouble as a run would: for a bad address."""
     chosen = choose_provider(journal.meta("rules") or LOCAL, journal.meta("provider") or LOCAL)
     address = config.base_url(chosen, options["base_url"], asked.environment)
     return service_at(chosen, address, options["key_file"], asked.environment)

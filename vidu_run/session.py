@@ -45,11 +45,17 @@ class Service:
             return "local API in this process, no key, no credits"
         return f"{self.key[1]} goes to {self.base_url}" if self.key else f"{self.base_url}, no key"
 
+    def require_key(self) -> None:
+        """Raises UsageTrouble where this provider needs a key and there is none."""
+        if self.provider.key_variables and self.key is None:
+            names = " or ".join(self.provider.key_variables)
+            raise UsageTrouble(f"no key for {self.provider.name}: set {names}, or give --key-file FILE")
+
 
 def service_at(
     provider: Provider, address: str | None, key_file: Path | None, environment: Mapping[str, str]
 ) -> Service:
-    """Raises UsageTrouble for a missing key, or faults of the local API that do not exist."""
+    """Raises UsageTrouble for a key that is none, or faults of the local API that do not exist."""
     key = config.find_key(provider, key_file, environment)
     quick, manner = config.quick_rendering(environment), config.manner(address, environment)
     return Service(provider, address, key, quick, manner)
@@ -72,6 +78,8 @@ class Reach:
         await self._stack.aclose()
 
     async def open(self) -> tuple[Api, Downloads]:
+        """Raises UsageTrouble where the key is missing, or what the local API needs."""
+        self.service.require_key()
         if self._opened is None:
             from vidu_run.api.client import Api
             from vidu_run.api.download import Downloads
