@@ -636,3 +636,19 @@ def test_the_page_shows_the_frame_that_was_taken(chain: Folder, server: FaultSer
 
     assert "last frame of two" in page
     assert len(list((chain.path / "out/jobs/frames").iterdir())) == 4 - 1
+
+
+def test_a_change_of_every_take_of_a_pick_buys_what_continues_it_too(folder: Folder) -> None:
+    after = PICKED | {"three": CHAIN["three"]}
+    story(folder, after)
+    (folder.path / "jobs.yaml").rename(folder.path / "old.yaml")
+    story(folder, {name: what.replace('prompt: "one"', 'prompt: "other"') for name, what in after.items()})
+
+    told = folder("plan", "jobs.yaml", "--against", "old.yaml", "--json").document
+
+    assert [(row["name"], row["change"]) for row in told["jobs"]] == [
+        (name, "changed") for name in ("one-a", "one-b", "two", "three")
+    ]
+    story(folder, after | {"one-a": after["one-a"].replace('prompt: "one"', 'prompt: "other"')})
+    one = folder("plan", "jobs.yaml", "--against", "old.yaml", "--json").document
+    assert [row["name"] for row in one["jobs"]] == ["one-a"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from vidu_run.difference import before, difference
-from vidu_run.job import Job
+from vidu_run.graph import Leaning, in_order
+from vidu_run.job import Job, Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,23 @@ class Comparison:
 
 def compare(new: Sequence[Job], old: Sequence[Job]) -> Comparison:
     """A job is new or gone by its key; one that took the place of another of its name is changed."""
-    had, have = {job.key for job in old}, {job.key for job in new}
+    have, bought = {job.key for job in new}, _bought(new, {job.key for job in old})
     lost = {job.name: job for job in old if job.key not in have}
-    changes = [_change(job, lost.get(job.name)) for job in new if job.key not in had]
-    taken = {change.job.name for change in changes}
-    changes += [Change("gone", job) for name, job in lost.items() if name not in taken]
-    return Comparison(tuple(changes), len(lost), len(have & had))
+    like = {job.key: job for job in old}
+    changes = [_change(job, lost.get(job.name) or like.get(job.key)) for job in new if job.name in bought]
+    changes += [Change("gone", job) for name, job in lost.items() if name not in bought]
+    return Comparison(tuple(changes), len(lost), len(new) - len(bought))
+
+
+def _bought(new: Sequence[Job], had: Container[Key]) -> set[str]:
+    """The names of the jobs that are others now, and of those that continue a pick of which each take is another."""
+    names = {job.name for job in new if job.key not in had}
+    leaning = Leaning(job.name for job in new)
+    for job in in_order(new, leaning) if names and any(job.continued for job in new) else ():
+        clips = [leaning.of(image) for image in job.continued]
+        if any(takes and names.issuperset(takes) for takes in clips):
+            names.add(job.name)
+    return names
 
 
 def _change(job: Job, old: Job | None) -> Change:
