@@ -14,7 +14,20 @@ PACKAGE = ROOT / "vidu_run"
 FLOORS: list[tuple[str, list[str]]] = [
     (
         "words",
-        ["errors", "reply", "pace", "mp4", "price", "access", "tally", "sieve", "stop", "providers.rules", "__init__"],
+        [
+            "errors",
+            "reply",
+            "pace",
+            "mp4",
+            "price",
+            "access",
+            "tally",
+            "sieve",
+            "stop",
+            "wording",
+            "providers.rules",
+            "__init__",
+        ],
     ),
     ("things", ["job", "outcome", "files", "lock", "meter", "screen", "local.manner", "slots"]),
     ("pure", ["key", "record", "names", "spec.template", "spec.axes", "spec.words", "spec.broken"]),

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 from vidu_run.job import Frame, Job
+from vidu_run.wording import cut
 
 EQUAL_FAILURES = 5
 """So many jobs in a row that end in the same words: the next would too."""
@@ -45,8 +46,7 @@ class Caution:
         flagged = sorted(given for given in inputs(job) if self._refused[given] >= MODERATION_REFUSALS)
         if not flagged:
             return None
-        told = flagged[0] if len(flagged[0]) <= MOST_SHOWN else f"{flagged[0][: MOST_SHOWN - 1]}…"
-        return f"held back: moderation refused {self._refused[flagged[0]]} jobs with {told}"
+        return f"held back: moderation refused {self._refused[flagged[0]]} jobs with {cut(flagged[0], MOST_SHOWN)}"
 
 
 def inputs(job: Job) -> frozenset[str]:

@@ -20,6 +20,7 @@ from vidu_run.picks import Pick, parse_picks, picks_file, read_picks
 from vidu_run.providers.catalogue import validator
 from vidu_run.spec.read import MOST_BYTES, json_scalar
 from vidu_run.spec.words import describe, shown
+from vidu_run.wording import counted
 
 STANDARD_INPUT = Path("-")
 
@@ -124,7 +125,7 @@ def _order(sheet: Sheet) -> tuple[bool, int, str, str]:
 def _none(picks: Sequence[Pick], liked: bool, choice: Choice) -> str:
     if not picks:
         return "there is no pick in it"
-    stars = f"{choice.stars} star{'' if choice.stars == 1 else 's'}"
+    stars = counted(choice.stars, "star")
     if liked:
         return f"no pick of at least {stars} is called {shown(choice.only)}"
     return f"no pick has at least {stars}; the most is {max(pick.stars or 0 for pick in picks)}"

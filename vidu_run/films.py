@@ -23,6 +23,7 @@ from vidu_run.picks import Picks
 from vidu_run.programme import FOLDER, chosen, read_sidecar, reels
 from vidu_run.record import ELSEWHERE, ENDED, Record, State, seed_of
 from vidu_run.spec.load import Film
+from vidu_run.wording import counted
 
 NO_SHOT = frozenset({"seed", "images"}) | NOT_PIXELS
 """Fields of a request that do not make it another shot; its images are compared by their bytes."""
@@ -199,6 +200,5 @@ def told(out: Path, besides: Iterable[str] = ()) -> list[str]:
     lines = []
     for name, film in reels(out).items():
         if name not in besides:
-            clips = f"{len(film.parts)} clip{'' if len(film.parts) == 1 else 's'}"
-            lines.append(f"Film {name}: {film.file}, {film.seconds:.1f} s of {clips}")
+            lines.append(f"Film {name}: {film.file}, {film.seconds:.1f} s of {counted(len(film.parts), 'clip')}")
     return lines

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from vidu_run.tally import AT_API, ORDER, Reckoning
+from vidu_run.wording import counted
 
 COLOURS = {
     "done": "green",
@@ -120,7 +121,7 @@ def _facts(found: Reckoning) -> list[Said]:
         said.append((4, pace(found.per_minute), ""))
     if found.committed is not None:
         what = "rehearsed, none spent" if found.rehearses else "committed"
-        said.append((3, f"{found.committed:,} credit{'' if found.committed == 1 else 's'} {what}", ""))
+        said.append((3, f"{counted(found.committed, 'credit')} {what}", ""))
     if found.charged is not None and not found.rehearses:
         said.append((5, f"{found.charged:,} charged", ""))
     if found.elapsed is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vidu_run.job import Key
 from vidu_run.record import Record
 from vidu_run.shelf import present
+from vidu_run.wording import counted
 
 if TYPE_CHECKING:
     from vidu_run.picks import Picks
@@ -49,7 +50,7 @@ def chosen(takes: Sequence[Key], picks: Picks) -> tuple[int, str]:
     given = [(picks[key].stars if key in picks else None) for key in takes]
     best = max(range(len(takes)), key=lambda at: given[at] or 0)
     if given[best]:
-        return best, f"{given[best]} star{'' if given[best] == 1 else 's'}"
+        return best, counted(given[best] or 0, "star")
     first = next((at for at, stars in enumerate(given) if stars != 0), None)
     if first is None:
         return 0, "rejected, as all of them are"

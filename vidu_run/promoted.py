@@ -9,6 +9,7 @@ from typing import Any
 from vidu_run import show
 from vidu_run.drafts import SEEDS
 from vidu_run.promote import Promoted
+from vidu_run.wording import counted
 
 
 def document(made: Promoted) -> dict[str, Any]:
@@ -44,8 +45,8 @@ def words(made: Promoted) -> list[str]:
         lines.append(_earlier(made.earlier))
     if made.strangers:
         lines.append(
-            f"{made.strangers} pick{' is of a job' if made.strangers == 1 else 's are of jobs'} that {made.source.out} "
-            "does not know: left out"
+            f"{counted(made.strangers, 'pick is of a job', 'picks are of jobs')} that {made.source.out} does not know: "
+            "left out"
         )
     option = f" --provider {made.source.final_provider}" if made.source.final_provider else ""
     command = f"{shlex.quote(str(made.spec.path))}{option}"

@@ -23,6 +23,7 @@ from vidu_run.journal.reader import ReadJournal
 from vidu_run.providers.catalogue import LOCAL, choose_provider
 from vidu_run.providers.pricing import prices_file
 from vidu_run.session import Service, service_at
+from vidu_run.wording import counted
 
 if TYPE_CHECKING:
     from vidu_run.journal.sqlite import SqliteJournal
@@ -123,7 +124,7 @@ def _is_quiet(out: Path, options: Mapping[str, Any], asked: Asked, console: Cons
         return False
     console.greet(service.greeting, service.provider.rehearses)
     count = len(videos)
-    console.say(f"{count} job{'' if count == 1 else 's'}: {count} done")
+    console.say(f"{counted(count, 'job')}: {count:,} done")
     for line in show.end_lines(Exit.DONE, (), {"done": count}, out / "report.html"):
         console.say(line)
     return True

@@ -33,6 +33,7 @@ from vidu_run.record import Record, State
 from vidu_run.report import table
 from vidu_run.report.data import POSTERS, Pictures, Seen, Survey, page_document, picture_name, survey
 from vidu_run.shelf import present
+from vidu_run.wording import counted
 
 if TYPE_CHECKING:
     from vidu_run.journal.sqlite import SqliteJournal
@@ -268,7 +269,7 @@ def _notes(held: Held) -> list[str]:
     shown = {film["name"] for film in held.films.get("films", ())}
     notes = [*films.told(held.out, shown), *_expiring(held), *_other_seeds(held), *_promoted(held), *_of_provider(held)]
     if count := _earlier(held.out):
-        notes.append(f"{count} earlier video{'' if count == 1 else 's'} of edited jobs: in videos/earlier")
+        notes.append(f"{counted(count, 'earlier video')} of edited jobs: in videos/earlier")
     return notes
 
 
@@ -292,7 +293,7 @@ def _expiring(held: Held) -> list[str]:
     if not ready:
         return []
     hours = held.rules.limits.link_lifetime_hours
-    clips = f"{len(ready)} finished clip{' is' if len(ready) == 1 else 's are'} not here yet"
+    clips = f"{counted(len(ready), 'finished clip is', 'finished clips are')} not here yet"
     ended = min((moment for moment in ready if moment is not None), default=None)
     if ended is not None and hours is not None:
         until = time.strftime("%d %b, %H:%M UTC", time.gmtime(ended + hours * 3600)).removeprefix("0")
@@ -305,7 +306,7 @@ def _other_seeds(held: Held) -> list[str]:
     other = held.survey.other_seeds
     if not other:
         return []
-    return [f"The API used another seed than the one asked for in {other} job{'' if other == 1 else 's'}."]
+    return [f"The API used another seed than the one asked for in {counted(other, 'job')}."]
 
 
 Wanted = tuple[str, Callable[[Path, Path], bool], str]

@@ -19,6 +19,7 @@ from vidu_run.providers.rules import Provider
 from vidu_run.record import ELSEWHERE, Record, State
 from vidu_run.reply import Balance
 from vidu_run.report.data import traits
+from vidu_run.wording import counted
 
 MOST_SHOWN = 40
 """Rows of a plan on a terminal; --json has them all."""
@@ -37,7 +38,7 @@ def credits_text(credits: int | None, prices: Prices | None = None) -> str:
     if credits is None:
         return "no known price"
     money = f" (${prices.usd(credits):.2f})" if prices else ""
-    return f"{credits:,} credit{'' if credits == 1 else 's'}{money}"
+    return f"{counted(credits, 'credit')}{money}"
 
 
 def plan_summary(plan: Plan, prices: Prices, rehearses: bool) -> str:
@@ -62,9 +63,8 @@ def plan_summary(plan: Plan, prices: Prices, rehearses: bool) -> str:
     if plan.held_credits:
         cost += f" · {credits_text(plan.held_credits, prices)} more behind what waits"
     if plan.outside:
-        tasks = "1 task" if plan.outside == 1 else f"{plan.outside} tasks"
-        cost += f" · {tasks} of earlier versions paid and not here: a run brings them home"
-    return f"{len(plan.steps)} job{'' if len(plan.steps) == 1 else 's'}: {', '.join(parts) or 'none'}{cost}"
+        cost += f" · {counted(plan.outside, 'task')} of earlier versions paid and not here: a run brings them home"
+    return f"{counted(len(plan.steps), 'job')}: {', '.join(parts) or 'none'}{cost}"
 
 
 def estimate_note(plan: Plan, prices: Prices, provider: Provider) -> list[str]:
@@ -177,8 +177,8 @@ def doubt_text(sheets: Sequence[Sheet], records: Mapping[Key, Record], target: s
     one line. The page has each of them.
     """
     lines = [
-        f"{len(sheets)} job{' is' if len(sheets) == 1 else 's are'} in doubt: a submission left and its answer was "
-        "lost. It is never sent again by itself.",
+        f"{counted(len(sheets), 'job is', 'jobs are')} in doubt: a submission left and its answer was lost. It is "
+        "never sent again by itself.",
         "Look in the provider's console for tasks with these times and prompts:",
     ]
     groups: dict[object, list[Sheet]] = {}
@@ -232,7 +232,7 @@ def verified_text(jobs: Sequence[Mapping[str, Any]]) -> str:
 
 def film_made(file: Path, film: Mapping[str, Any]) -> str:
     """A film that was joined, and what is not obvious about it."""
-    seen = f"{film['frames']} frames, {film['seconds']:.1f} s of {_clips(len(film['takes']))}"
+    seen = f"{film['frames']} frames, {film['seconds']:.1f} s of {counted(len(film['takes']), 'clip')}"
     remarks = [
         f"coded anew: {film['why']}" if film["why"] else "",
         f"its sound {film['sound']}: {film['sound_why']}" if film["sound_why"] else "",
@@ -240,16 +240,11 @@ def film_made(file: Path, film: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, [f"film   {file}  {seen}", *remarks]))
 
 
-def _clips(number: int) -> str:
-    return f"{number} clip{'' if number == 1 else 's'}"
-
-
 def elsewhere_text(count: int, target: str) -> str:
     """Of a colleague's clone, say."""
-    clips = "1 clip was" if count == 1 else f"{count:,} clips were"
     return (
-        f"{clips} delivered into another copy of this folder: copy the files into its videos/, or buy them anew with "
-        f"vidu-run {target} --rebuy"
+        f"{counted(count, 'clip was', 'clips were')} delivered into another copy of this folder: copy the files into "
+        f"its videos/, or buy them anew with vidu-run {target} --rebuy"
     )
 
 
@@ -260,7 +255,7 @@ def film_waits(name: str, missing: Sequence[str], ended: Mapping[str, str]) -> s
     advice = "; give another take a star, or make it with --retry-failed" if ended else ""
     if ELSEWHERE in ended.values():
         advice = "; copy the files into videos/, or buy them anew with --rebuy"
-    return f"film   {name} waits for {_clips(len(missing))}: {few}{advice}"
+    return f"film   {name} waits for {counted(len(missing), 'clip')}: {few}{advice}"
 
 
 def end_lines(code: int, said: Sequence[str], counts: Mapping[str, int], page: Any) -> list[str]:
@@ -269,6 +264,6 @@ def end_lines(code: int, said: Sequence[str], counts: Mapping[str, int], page: A
     lines.append(f"page   {page}")
     if code == Exit.INCOMPLETE or code > SIGNALLED:
         paid = counts.get(State.SUBMITTED, 0) + counts.get(State.READY, 0)
-        tasks = f" ({paid:,} paid task{' is' if paid == 1 else 's are'} at the API)" if paid else ""
+        tasks = f" ({counted(paid, 'paid task is', 'paid tasks are')} at the API)" if paid else ""
         lines.append(f"not everything is there yet{tasks}: the same command goes on")
     return lines

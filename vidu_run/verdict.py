@@ -9,6 +9,7 @@ from typing import Any
 
 from vidu_run.errors import Problem, SpecTrouble
 from vidu_run.spec.load import load
+from vidu_run.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,12 @@ class Checked:
 
     @property
     def summary(self) -> str:
-        specs = f"{self.specs} spec{'' if self.specs == 1 else 's'}"
+        specs = counted(self.specs, "spec")
         if self.errors:
-            return f"{specs}, {self.errors} problem{'' if self.errors == 1 else 's'}. Nothing was sent."
+            return f"{specs}, {counted(self.errors, 'problem')}. Nothing was sent."
         warnings = len(self.problems)
-        more = f", {warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""
-        return f"{specs}, {self.jobs:,} job{'' if self.jobs == 1 else 's'}, no problem{more}"
+        more = f", {counted(warnings, 'warning')}" if warnings else ""
+        return f"{specs}, {counted(self.jobs, 'job')}, no problem{more}"
 
     @property
     def document(self) -> dict[str, Any]:

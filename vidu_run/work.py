@@ -27,6 +27,7 @@ from vidu_run.session import Reach
 from vidu_run.shelf import present
 from vidu_run.stop import Stop
 from vidu_run.tally import Kind, Part, Tally, by_kind, kind_of
+from vidu_run.wording import counted
 
 if TYPE_CHECKING:
     from vidu_run.api.client import Api
@@ -203,7 +204,7 @@ def _warn_of_links(fetch: Sequence[Record], lifetime: int | None, console: Conso
         return
     left = lifetime - (time.time() - min(known)) / 3600
     words = f"the first in {left:.0f} h" if left > 0 else "the first may have already"
-    videos = "1 finished video is" if len(fetch) == 1 else f"{len(fetch)} finished videos are"
+    videos = counted(len(fetch), "finished video is", "finished videos are")
     console.say(f"{videos} not here yet; links expire {lifetime} h after the end, {words}")
 
 

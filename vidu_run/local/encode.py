@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 
 from vidu_run.local.pictures import Planes
 from vidu_run.local.sound import RATE, Samples
+from vidu_run.wording import cut
 
 Facts: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -78,7 +79,7 @@ def metadata(facts: Facts) -> dict[str, str]:
 def _bounded(text: str, most: int) -> str:
     """FFmpeg reads up to the first NUL, and UTF-8 has no lone surrogates."""
     text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8").strip()
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return cut(text, most)
 
 
 def _container_options(film: Film, heard: bool) -> dict[str, str]:

@@ -19,6 +19,7 @@ import yaml
 from vidu_run.errors import Place, Problem, SpecTrouble
 from vidu_run.files import is_text, meant_spec
 from vidu_run.spec.broken import UNQUOTED_TEMPLATE, slip
+from vidu_run.wording import cut
 
 MOST_BYTES = 64 << 20
 MOST_DEPTH = 32
@@ -27,6 +28,9 @@ MOST_NODES = 400_000
 
 MOST_DIGITS = 300
 """Of a whole number: beyond these a float cannot hold it, and Python refuses to print one of 4,300."""
+
+MOST_SHOWN = 40
+"""Characters of a key, or of a line, in a message about it."""
 
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -136,11 +140,11 @@ def _guard(text: str, shown: str) -> None:
 def _extra(event: yaml.Event) -> str | None:
     """What YAML reads in front of a value: the text `&c in the fog` would lose its first word to an anchor."""
     if isinstance(event, yaml.AliasEvent):
-        return f"the alias *{_short(str(event.anchor))}: a spec has no aliases, use vars"
+        return f"the alias *{cut(str(event.anchor), MOST_SHOWN)}: a spec has no aliases, use vars"
     if tag := getattr(event, "tag", None):
-        return f"the tag {_short(tag)}: a spec has no tags"
+        return f"the tag {cut(tag, MOST_SHOWN)}: a spec has no tags"
     if anchor := getattr(event, "anchor", None):
-        return f"the anchor &{_short(anchor)}: a spec has no anchors; a text that begins with & needs quotes"
+        return f"the anchor &{cut(anchor, MOST_SHOWN)}: a spec has no anchors; a text that begins with & needs quotes"
     return None
 
 
@@ -176,7 +180,7 @@ class _Builder:
             here = (*way, key)
             if key in built:
                 first = self._document.keys[here]
-                self._problem(key_node, f"{_short(key)!r} is given twice, first in line {first.line}")
+                self._problem(key_node, f"{cut(key, MOST_SHOWN)!r} is given twice, first in line {first.line}")
                 continue
             self._document.keys[here] = _place(self._document.file, key_node.start_mark)
             if _is_blank(value_node):
@@ -202,7 +206,7 @@ class _Builder:
         if isinstance(value, str):
             self._check_cut(node, way)
         elif isinstance(value, float) and not math.isfinite(value):
-            self._problem(node, f"{_short(node.value)} is too large a number")
+            self._problem(node, f"{cut(node.value, MOST_SHOWN)} is too large a number")
             return None
         return value
 
@@ -211,8 +215,8 @@ class _Builder:
         if rest.lstrip().startswith("#") and rest[:1].isspace() and (not way or way[-1] not in CLOSED):
             self._problem(
                 node,
-                f"YAML reads this text as {_short(node.value)!r} and drops what follows ` #`: put the text in quotes, "
-                "or the comment on a line of its own",
+                f"YAML reads this text as {cut(node.value, MOST_SHOWN)!r} and drops what follows ` #`: put the text in "
+                "quotes, or the comment on a line of its own",
             )
 
     def _problem(self, node: yaml.Node, message: str) -> None:
@@ -225,8 +229,8 @@ def _is_blank(node: yaml.Node) -> bool:
 
 def _without_value(key: str, flow: bool | None) -> str:
     if flow:
-        return f"{_short(key)!r} is a key without a value: a text with a comma inside {{…}} needs quotes"
-    return f"{_short(key)!r} is a key without a value; write null to leave a field out"
+        return f"{cut(key, MOST_SHOWN)!r} is a key without a value: a text with a comma inside {{…}} needs quotes"
+    return f"{cut(key, MOST_SHOWN)!r} is a key without a value; write null to leave a field out"
 
 
 def json_scalar(text: str) -> Any:
@@ -239,10 +243,6 @@ def json_scalar(text: str) -> Any:
 
 def _integer(text: str) -> int | float:
     return int(text) if len(text) <= MOST_DIGITS else math.inf
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def _place(shown: str, mark: Any) -> Place:

@@ -22,6 +22,7 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from vidu_run.files import is_text
+from vidu_run.wording import cut
 
 MOST_TEXT = 20_000
 """Characters of a template, and of what one renders to; prompts end at 5,000."""
@@ -238,7 +239,7 @@ def _too_long() -> NoReturn:
 
 
 def _short(value: Any) -> str:
-    return repr(value) if len(repr(value)) <= 60 else repr(value)[:59] + "…"
+    return cut(repr(value), 60)
 
 
 def is_template(text: str) -> bool:

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+from vidu_run.wording import counted, cut
+
 TYPES = {
     "integer": "a whole number",
     "number": "a number",
@@ -59,13 +61,13 @@ def describe(error: Error, subject: str, model: str | None = None) -> str:
                 f"{subject} must be {_kinds(error.schema)}, not {_kind(value)} {shown(value)}{_sized(subject, value)}"
             )
         case "minItems" | "maxItems":
-            return f"{subject} has {_count(value, 'item', 'items')} ({_items(error.schema)})"
+            return f"{subject} has {counted(len(value), 'item')} ({_items(error.schema)})"
         case "maxLength":
             return f"{subject} has {len(value):,} characters, more than {error.validator_value:,}"
         case "minLength":
             return f"{subject} is empty"
         case "minProperties" | "maxProperties":
-            return f"{subject} has {_count(value, 'entry', 'entries')} ({_items(error.schema)})"
+            return f"{subject} has {counted(len(value), 'entry', 'entries')} ({_items(error.schema)})"
         case "not":
             return f"{subject} {shown(value)} is not allowed"
         case "uniqueItems":
@@ -98,7 +100,7 @@ def unnameable(name: str) -> str | None:
 
 def shown(value: Any) -> str:
     text = repr(value) if isinstance(value, str) else _json_like(value)
-    return text if len(text) <= CLEAR_ENOUGH else text[: CLEAR_ENOUGH - 1] + "…"
+    return cut(text, CLEAR_ENOUGH)
 
 
 def one_line(name: str) -> str:
@@ -145,10 +147,6 @@ def _bounds(schema: dict[str, Any]) -> str:
 
 def _sized(subject: str, value: Any) -> str:
     return f"; did you mean {value}p?" if subject == "resolution" and value in (360, 540, 720, 1080) else ""
-
-
-def _count(value: Sequence[Any], one: str, many: str) -> str:
-    return f"{len(value)} {one if len(value) == 1 else many}"
 
 
 def _items(schema: dict[str, Any]) -> str:

@@ -1,0 +1,13 @@
+"""Pieces of the sentences that people read. Pure."""
+
+from __future__ import annotations
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its word, such as `1 job` or `2,000 jobs`; `many` where it is not the same with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters of it, the last of them an ellipsis where some are left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
