@@ -39,6 +39,22 @@ def test_the_input_that_never_worked_is_named_and_one_that_worked_elsewhere_is_n
     assert told(*jobs) == [(POLICY, [2, 3], ["the first frame b.png"])]
 
 
+def test_refusals_that_differ_by_their_trace_alone_are_one_entry() -> None:
+    refusals = [f"SystemError: later (trace {trace})" for trace in ("qWeRtYuIoP", "8fZkLm3xQv", "r-7_uT")]
+    assert told(*(("a.png", "boat", refusal) for refusal in refusals), ("a.png", "boat", "done")) == [
+        (refusals[0], [0, 1, 2], [])
+    ]
+
+
+def test_prompts_that_begin_alike_are_different_inputs() -> None:
+    style = "Shot on 35 mm film, slow push in, soft light from the left, shallow depth of field: "
+    jobs = [("a.png", f"{style}a boat", "done"), *[("a.png", f"{style}a fight", POLICY)] * 2]
+    ((_, where, shared),) = told(*jobs)
+    assert (where, len(shared)) == ([1, 2], 1)
+    assert shared[0].startswith("the prompt 'Shot on 35 mm")
+    assert shared[0].endswith("a fight'")
+
+
 def test_two_inputs_with_one_cause_are_two_entries_and_what_nothing_explains_a_third() -> None:
     jobs = [("b.png", "x", POLICY), ("b.png", "y", POLICY), ("b.png", "z", POLICY)]
     jobs += [("c.png", "x", POLICY), ("c.png", "y", POLICY), ("a.png", "x", POLICY), ("a.png", "y", "done")]

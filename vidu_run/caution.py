@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 from vidu_run.job import Frame, Job
-from vidu_run.wording import cut
+from vidu_run.wording import ends
 
 EQUAL_FAILURES = 5
 """So many jobs in a row that end in the same words: the next would too."""
@@ -18,9 +18,7 @@ account suspended."""
 MOST_SHOWN = 90
 """Characters of an input that a sentence about it shows."""
 
-
 PASSING = re.compile(r" \(trace [^)]*\)|\b(?=[\w-]*\d)[\w-]{8,}")
-"""What of the words of an ending is of that one alone: its trace, and whatever looks like an id."""
 
 
 class Caution:
@@ -36,8 +34,7 @@ class Caution:
         if moderation:
             self._refused.update(inputs(job))
             return None
-        words = PASSING.sub("", why)
-        endings = self._endings[stage] = [*self._endings.get(stage, []), words][-EQUAL_FAILURES:]
+        endings = self._endings[stage] = [*self._endings.get(stage, []), lasting(why)][-EQUAL_FAILURES:]
         alike = len(endings) == EQUAL_FAILURES and len(set(endings)) == 1
         return f"{EQUAL_FAILURES} jobs in a row ended alike: {why}" if alike else None
 
@@ -46,7 +43,12 @@ class Caution:
         flagged = sorted(given for given in inputs(job) if self._refused[given] >= MODERATION_REFUSALS)
         if not flagged:
             return None
-        return f"held back: moderation refused {self._refused[flagged[0]]} jobs with {cut(flagged[0], MOST_SHOWN)}"
+        return f"held back: moderation refused {self._refused[flagged[0]]} jobs with {ends(flagged[0], MOST_SHOWN)}"
+
+
+def lasting(why: str) -> str:
+    """The words of an ending without what is of that one alone: its trace, and whatever looks like an id."""
+    return PASSING.sub("…", why)
 
 
 def inputs(job: Job) -> frozenset[str]:

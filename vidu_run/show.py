@@ -19,7 +19,7 @@ from vidu_run.providers.rules import Provider
 from vidu_run.record import ELSEWHERE, Record, State
 from vidu_run.reply import Balance
 from vidu_run.report.data import traits
-from vidu_run.wording import counted
+from vidu_run.wording import counted, ends
 
 MOST_SHOWN = 40
 """Rows of a plan on a terminal; --json has them all."""
@@ -32,6 +32,8 @@ SIGNALLED = 128
 
 DOUBTS_LISTED = 12
 """Up to so many jobs in doubt are told one by one."""
+
+MOST_OF_A_PROMPT = 72
 
 
 def credits_text(credits: int | None, prices: Prices | None = None) -> str:
@@ -207,7 +209,7 @@ def _doubt_line(group: Sequence[Sheet], records: Mapping[Key, Record]) -> str:
     if len(group) > 1:
         when = f"{when} to {time.strftime('%H:%M:%S', time.localtime(times[-1]))}"
         names, credits = f"{names} … {group[-1].name} ({len(group)} jobs)", f"{credits} each"
-    told = f"{names}  {when}  {str(group[0].request.get('prompt', ''))[:60]!r}  {credits}"
+    told = f"{names}  {when}  {ends(repr(group[0].request.get('prompt') or ''), MOST_OF_A_PROMPT)}  {credits}"
     return told if len(group) > 1 else f"{told}\n    {', '.join(traits(group[0], records[group[0].key]))}"
 
 

@@ -11,3 +11,9 @@ def counted(number: int, one: str, many: str = "") -> str:
 def cut(text: str, most: int) -> str:
     """At most so many characters of it, the last of them an ellipsis where some are left out."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def ends(text: str, most: int) -> str:
+    """Its beginning and its end, where it is longer: prompts of one sweep often differ in their last words alone."""
+    tail = most // 2
+    return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[-tail:]}"

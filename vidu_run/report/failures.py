@@ -7,15 +7,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vidu_run.caution import lasting
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.outcome import is_moderation
 from vidu_run.record import Record, State
+from vidu_run.wording import ends
 
-VARYING = re.compile(r"[0-9a-f]{8,}|[0-9]+")
-"""What differs in messages of one cause: ids, counts, times."""
+NUMBER = re.compile(r"[0-9]+")
+
+MOST_SHOWN = 80
+"""Characters of a prompt in the name of an input."""
 
 MOST_GROUPS = 30
+
+Input = tuple[str, str]
+"""What a job was given: the kind of it, and which."""
 
 BAD = frozenset({State.FAILED, State.REJECTED})
 
@@ -41,8 +48,8 @@ def failures(sheets: Iterable[Sheet], records: Mapping[Key, Record]) -> list[Fai
     if not any(record.state in BAD for record in records.values()):
         return []
     causes: dict[tuple[State, str], list[int]] = defaultdict(list)
-    fine: set[str] = set()
-    inputs: dict[int, tuple[str, ...]] = {}
+    fine: set[Input] = set()
+    inputs: dict[int, tuple[Input, ...]] = {}
     words: dict[int, str] = {}
     for number, sheet in enumerate(sheets):
         record = records.get(sheet.key)
@@ -51,7 +58,7 @@ def failures(sheets: Iterable[Sheet], records: Mapping[Key, Record]) -> list[Fai
         if record.state in BAD:
             inputs[number] = _inputs(sheet)
             words[number] = record.error or "no reason was given"
-            causes[record.state, VARYING.sub("…", record.error or "")].append(number)
+            causes[record.state, NUMBER.sub("…", lasting(record.error or ""))].append(number)
         elif record.state in (State.DONE, State.READY):
             fine.update(_inputs(sheet))
     groups = [
@@ -62,28 +69,33 @@ def failures(sheets: Iterable[Sheet], records: Mapping[Key, Record]) -> list[Fai
     return sorted(groups, key=lambda group: -len(group.jobs))[:MOST_GROUPS]
 
 
-def _inputs(sheet: Sheet) -> tuple[str, ...]:
+def _inputs(sheet: Sheet) -> tuple[Input, ...]:
     first, last, *_ = [*(source for source, _ in sheet.images), "", ""]
     prompt, model = sheet.request.get("prompt"), sheet.request.get("model")
-    named = [(f"the first frame {first}", first), (f"the last frame {last}", last), (f"the model {model}", model)]
-    return tuple(name for name, value in [*named, (f"the prompt {str(prompt)[:80]!r}", prompt)] if value)
+    kinds = {"the first frame": first, "the last frame": last, "the model": model, "the prompt": prompt}
+    return tuple((kind, value) for kind, value in kinds.items() if value)
+
+
+def _named(given: Input) -> str:
+    kind, value = given
+    return f"{kind} {ends(repr(value), MOST_SHOWN) if kind == 'the prompt' else value}"
 
 
 def _by_input(
-    jobs: list[int], inputs: Mapping[int, tuple[str, ...]], fine: set[str]
+    jobs: list[int], inputs: Mapping[int, tuple[Input, ...]], fine: set[Input]
 ) -> list[tuple[list[int], tuple[str, ...]]]:
     """Split at the inputs under which nothing went well, the one with the most jobs first; the rest stays together."""
     found = []
     left = list(jobs)
     while len(left) > 1:
-        holders: dict[str, list[int]] = defaultdict(list)
+        holders: dict[Input, list[int]] = defaultdict(list)
         for number in left:
-            for name in inputs[number]:
-                if name not in fine:
-                    holders[name].append(number)
+            for given in inputs[number]:
+                if given not in fine:
+                    holders[given].append(number)
         best = max(holders.values(), key=len, default=[])
         if len(best) < 2:
             break
-        found.append((best, tuple(name for name in inputs[best[0]] if holders[name] == best)))
+        found.append((best, tuple(_named(given) for given in inputs[best[0]] if holders[given] == best)))
         left = [number for number in left if number not in set(best)]
     return [*found, (left, ())] if left else found
