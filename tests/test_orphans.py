@@ -326,6 +326,14 @@ def test_the_page_of_another_output_folder_names_it_in_its_commands_and_what_tel
     assert "viduq2-turbo, seed 1, duration 1, payload vr1." in page
 
 
+def test_a_spec_with_words_of_the_hints_in_its_name_is_named_as_it_is(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(1).rename(folder.path / "NAME{name}FILE.yaml")
+    server.faults = ["lost-reply"]
+    assert folder.buy(server, spec="NAME{name}FILE.yaml").code == 4
+    page = (folder.path / "out/NAME{name}FILE/report.html").read_text()
+    assert "vidu-run resolve 'NAME{name}FILE.yaml' --resubmit job-1" in page
+
+
 def test_a_clone_says_which_clips_are_elsewhere_and_how_they_come_here(folder: Folder, server: FaultServer) -> None:
     folder.sweep(2, extra='films: [{name: all, jobs: "*"}]\n')
     assert folder.buy(server).code == 0
@@ -341,7 +349,7 @@ def test_a_clone_says_which_clips_are_elsewhere_and_how_they_come_here(folder: F
     assert (ran.code, ran.counts()) == (0, {"done": 2})
     assert "2 clips were delivered into another copy of this folder: copy the files into its videos/" in ran.err
     assert film.code == 1
-    assert "waits for 1 clip: job-1 (delivered elsewhere); copy the files into videos/" in film.out
+    assert "waits for 1 clip: job-1 (delivered elsewhere, and not here); copy the files into videos/" in film.out
     page = (out / "report.html").read_text()
     assert "Copy its video to videos/job-1.mp4" in page
     assert "vidu-run run jobs.yaml --rebuy --only job-1" in page

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from vidu_run import __version__
-from vidu_run.errors import Exit, SpecTrouble, Trouble, UsageTrouble
+from vidu_run.errors import SIGNALLED, Exit, SpecTrouble, Trouble, UsageTrouble
 from vidu_run.files import meant_spec
 
 if TYPE_CHECKING:
@@ -641,7 +641,7 @@ def _guarded(arguments: list[str]) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone; the interpreter must not complain about it while it leaves.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13
+        return SIGNALLED + 13
     except Exception as error:
         return _fail(_bug(error), Exit.BUG)
 

@@ -14,14 +14,11 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
-from vidu_run.errors import Place, Problem
+from vidu_run.errors import SIGNALLED, Place, Problem
 from vidu_run.meter import COLOURS, block, summary
 from vidu_run.screen import Screen, is_live
 from vidu_run.sieve import ENOUGH, Pulse, Sieve
 from vidu_run.tally import Tally
-
-SIGNALLED = 128
-"""From this exit code on a reason is a signal, which was told when it came."""
 
 Spent = tuple[int | None, int | None]
 Reasons = Sequence[tuple[int, str]]
@@ -188,6 +185,7 @@ class Progress:
         reasons = self._reasons()
         self._tally.stopping = bool(reasons)
         for code, why in reasons[self._stopped :]:
+            # A signal was told when it came.
             if code < SIGNALLED:
                 self._line(time.time(), "stopping", f"{_flat(why)}; nothing new is sent")
         self._stopped = len(reasons)

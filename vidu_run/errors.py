@@ -30,6 +30,10 @@ class Exit(IntEnum):
     BUG = 70
 
 
+SIGNALLED = 128
+"""A run that a signal ends has this exit code and the signal's number."""
+
+
 class Trouble(Exception):
     """One or two lines for the user: where, what, what to do."""
 

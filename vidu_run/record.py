@@ -51,8 +51,7 @@ ENDED = frozenset({State.FAILED, State.REJECTED, State.ABANDONED})
 BILLED = frozenset({State.INTENT, State.IN_DOUBT, State.SUBMITTED, State.READY, State.DONE, State.FAILED})
 """Counted against a budget: failed too, until the provider says it charged 0."""
 
-
-ELSEWHERE = "delivered elsewhere"
+ELSEWHERE = "delivered elsewhere, and not here"
 """What is said of a clip that stands in another copy of the folder."""
 
 TAKEN_BACK = "cancelled by you"

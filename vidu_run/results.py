@@ -53,17 +53,17 @@ PROVIDER_NOTES = 3
 MODEL = re.compile(r"vidu[a-z]*[0-9][a-z0-9.-]*[a-z0-9]|vidu[a-z]*[0-9]")
 
 HINTS = {
-    "in_doubt": "A submission left and its answer was lost. Look for it in the provider's console: TRAITS.\n"
-    "If it is there:\nvidu-run resolve SPEC --task TASK_ID NAME\nIf it surely is not:\n"
-    "vidu-run resolve SPEC --resubmit NAME\nTo give it up:\nvidu-run resolve SPEC --abandon NAME",
+    "in_doubt": "A submission left and its answer was lost. Look for it in the provider's console: {traits}.\n"
+    "If it is there:\nvidu-run resolve {spec} --task TASK_ID {name}\nIf it surely is not:\n"
+    "vidu-run resolve {spec} --resubmit {name}\nTo give it up:\nvidu-run resolve {spec} --abandon {name}",
     "submitted": "Its task is at the API. The same command looks again.",
     "ready": "Finished and paid for. The same command fetches it.",
-    "failed": "The API could not make it. Another try is bought by\nvidu-run run SPEC --retry-failed",
-    "rejected": "The API refused the request. Change the spec, or try again with\nvidu-run run SPEC --retry-failed",
+    "failed": "The API could not make it. Another try is bought by\nvidu-run run {spec} --retry-failed",
+    "rejected": "The API refused the request. Change the spec, or try again with\nvidu-run run {spec} --retry-failed",
     "cancelled": "You took it back before it began, and it cost nothing. It is bought again by\n"
-    "vidu-run run SPEC --retry-failed",
-    "elsewhere": "Delivered into another copy of this folder, and not here. Copy its video to FILE, or buy it anew:\n"
-    "vidu-run run SPEC --rebuy --only NAME",
+    "vidu-run run {spec} --retry-failed",
+    "elsewhere": "Delivered into another copy of this folder, and not here. Copy its video to {file}, or buy it anew:\n"
+    "vidu-run run {spec} --rebuy --only {name}",
     "moderation": "Moderation judged the input: change the frame or the prompt. Input that is refused again and again "
     "can get an account suspended.",
 }
@@ -230,9 +230,9 @@ def write_page(held: Held) -> Path:
         "promote": f"vidu-run promote {held.target}",
         "film": f"vidu-run film {held.target}",
     }
-    hints = {state: text.replace("SPEC", held.target) for state, text in HINTS.items()}
     told = {key: draft.told(pictures.of(draft.sha256)) for key, draft in held.drafts.items()}
-    seen = Seen(pictures, held.made, hints, held.run_lives, held.retold, told, not_here(held.out, held.records))
+    elsewhere = not_here(held.out, held.records)
+    seen = Seen(pictures, held.made, HINTS, held.target, held.run_lives, held.retold, told, elsewhere)
     write(page_document(held.sheets, held.records, seen, facts), held.out / PAGE)
     return held.out / PAGE
 

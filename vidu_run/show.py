@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run.compare import Change, Comparison
-from vidu_run.errors import Exit
+from vidu_run.errors import SIGNALLED, Exit
 from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.plan import Action, Aim, Plan, Step
@@ -26,9 +26,6 @@ MOST_SHOWN = 40
 
 MOST_ROWS = 200
 """Rows of a table in Markdown: a comment on GitHub takes 65,536 characters."""
-
-SIGNALLED = 128
-"""From this exit code on a run was ended by a signal."""
 
 DOUBTS_LISTED = 12
 """Up to so many jobs in doubt are told one by one."""

@@ -15,14 +15,11 @@ from vidu_run.journal import file as state_file
 from vidu_run.journal.reader import ReadJournal
 from vidu_run.ledger import NAME as LEDGER
 from vidu_run.programme import FACT, programme
-from vidu_run.record import Record, State
+from vidu_run.record import ELSEWHERE, Record, State
 from vidu_run.report.data import counts_of, public, status
 
 if TYPE_CHECKING:
     from vidu_run.picks import Picks
-
-
-ELSEWHERE = "delivered elsewhere, and not here"
 
 Row = tuple[str, str, str]
 """A job's state and name, and what there is to say of it: its error, its video, or its task."""

@@ -220,7 +220,7 @@ async def ended(run: Run, aims: Sequence[Aim], incomplete: Sequence[str], wants_
         if (code := job_code(aim, record, here)) is not Exit.DONE:
             single.append((int(code), f"{aim.name}: {public_state(record, run_lives=False)}"))
     whole += [(int(Exit.NEEDS_WORD), text) for text in show.picks_wanted(aims)]
-    if gone := len(results.not_here(setting.out, {aim.key: records[aim.key] for aim in aims if aim.key in records})):
+    if gone := sum(aim.key in records and records[aim.key].elsewhere and aim.key not in here for aim in aims):
         console.say(show.elsewhere_text(gone, setting.target), "yellow")
     picks = _picks(run)
     page = setting.out / results.PAGE

@@ -169,14 +169,16 @@ def picture_name(digest: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the page shows beside the status. `made` says what the API makes of a request whose fields were left out;
-    `hints` are what to do, by state (for refusals by moderation and what the user cancelled, by these words); `retold`
-    has the attempts of a job that has others than the one that counts, `drafts` the clip that a job was promoted from,
-    `elsewhere` the jobs that were delivered into another copy of the folder and are not here.
+    `hints` are what to do, by state (for refusals by moderation and what the user cancelled, by these words), with
+    places for the `spec` (as a command line names it, `target`), for `name` and `file` of the job, and for its
+    `traits`; `retold` has the attempts of a job that has others than the one that counts, `drafts` the clip that a job
+    was promoted from, `elsewhere` the jobs that were delivered into another copy of the folder and are not here.
     """
 
     pictures: Pictures
     made: Callable[[Sheet], Effective]
     hints: Mapping[str, str]
+    target: str
     run_lives: bool
     retold: Mapping[Key, Sequence[Record]] = field(default_factory=dict)
     drafts: Mapping[Key, Mapping[str, Any]] = field(default_factory=dict)
@@ -214,7 +216,7 @@ def _jobs(sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen) ->
             "took": took(record),
             "request": request,
             "file": None if ending == "elsewhere" else line["file"],
-            "hint": _hint(seen.hints.get(ending), sheet, record),
+            "hint": _hint(seen.hints.get(ending), seen.target, sheet, record),
             "bytes": record.size if record else None,
             "charged": record is not None and record.charged is not None,
             "history": [_attempt(attempt, record) for attempt in history],
@@ -223,12 +225,12 @@ def _jobs(sheets: Iterable[Sheet], records: Mapping[Key, Record], seen: Seen) ->
 
 
 def _failure(group: Failure, seen: Seen) -> dict[str, Any]:
-    advice = seen.hints["moderation" if group.is_moderation else _ending(group.state.value, group.cause)]
+    hint = seen.hints["moderation" if group.is_moderation else _ending(group.state.value, group.cause)]
     return {
         "state": group.state.value,
         "cause": group.cause,
         "shared": group.shared,
-        "advice": advice,
+        "advice": hint.format(spec=seen.target),
         "jobs": group.jobs,
     }
 
@@ -256,13 +258,12 @@ def _still(image: tuple[str | None, str | None], pictures: Pictures) -> dict[str
     return {"name": source, "file": stored and f"frames/{stored}", "picture": picture}
 
 
-def _hint(text: str | None, sheet: Sheet, record: Record | None) -> str | None:
-    if text and record and "TRAITS" in text:
-        sent = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.posted_at))
-        text = text.replace("TRAITS", ", ".join([f"sent {sent}", *traits(sheet, record)]))
-    if text and record and record.file:
-        text = text.replace("FILE", record.file)
-    return text and text.replace("NAME", shlex.quote(sheet.name))
+def _hint(text: str | None, target: str, sheet: Sheet, record: Record | None) -> str | None:
+    if text is None or record is None:
+        return None
+    sent = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.posted_at))
+    told = ", ".join([f"sent {sent}", *traits(sheet, record)])
+    return text.format(spec=target, name=shlex.quote(sheet.name), file=record.file, traits=told)
 
 
 def traits(sheet: Sheet, record: Record) -> list[str]:
