@@ -652,3 +652,24 @@ def test_a_change_of_every_take_of_a_pick_buys_what_continues_it_too(folder: Fol
     story(folder, after | {"one-a": after["one-a"].replace('prompt: "one"', 'prompt: "other"')})
     one = folder("plan", "jobs.yaml", "--against", "old.yaml", "--json").document
     assert [row["name"] for row in one["jobs"]] == ["one-a"]
+
+
+def test_a_partner_of_another_shape_than_the_clip_will_have_is_told_before_the_clip_is_paid_for(folder: Folder) -> None:
+    Image.new("RGB", (300, 400), "green").save(folder.path / "frames-c.png")
+    story(
+        folder,
+        {
+            "one": "[frames/a.png, frames/b.png]",
+            "two": "[{job: one, frame: last}, frames/b.png]",
+            "three": "[{job: two, frame: last}, frames-c.png]",
+            "four": "[frames-c.png, {pick: 'o*', frame: first}]",
+        },
+    )
+    with Image.open(folder.path / "frames/a.png") as picture:
+        shape = "x".join(map(str, picture.size))
+
+    told = [line for line in folder("check", "jobs.yaml").err.splitlines() if "shapes differ" in line]
+    assert len(told) == 2
+    assert f"last frame of two will be as frames/a.png, {shape} and frames-c.png is 300x400: their shapes" in told[0]
+    assert f"frames-c.png is 300x400 and first frame of your pick of o* will be as frames/a.png, {shape}" in told[1]
+    assert folder("check", "jobs.yaml").code == 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from vidu_run.job import Frame, Image, Request
+from vidu_run.graph import Leaning
+from vidu_run.job import Continued, Frame, Image, Job, Request
 from vidu_run.price import Prices, is_extrapolated
 from vidu_run.providers.rules import Effective, Provider
-from vidu_run.spec.check import Finding, ImageRules
+from vidu_run.spec.check import Finding, ImageRules, quotient_of
 
 
 def request_caveats(provider: Provider, prices: Prices, request: Request, made: Effective) -> Iterator[Finding]:
@@ -34,6 +35,40 @@ def seed_caveat(seed: object) -> Finding | None:
     if seed == 0:
         return ("seed",), "seed 0: the service draws one, and the same clip cannot be asked for again"
     return None
+
+
+def continued_caveats(jobs: Iterable[Job], leaning: Leaning, rules: ImageRules) -> Iterator[tuple[Job, str]]:
+    """About pairs of which one is a frame of another job's clip: a clip has the shape of its first frame, and one that
+    does not go with its partner is refused when the clip is paid for. `jobs` are in the order of the graph.
+    """
+    shapes: dict[str, Frame] = {}
+
+    def shape(image: Image) -> Frame | None:
+        if isinstance(image, Continued):
+            return next((shapes[name] for name in leaning.of(image) if name in shapes), None)
+        return image if isinstance(image, Frame) and not image.turned else None
+
+    for job in jobs:
+        known = [shape(image) for image in job.images]
+        if known and known[0] is not None:
+            shapes[job.name] = known[0]
+        match known:
+            case [Frame() as first, Frame() as last] if job.continued:
+                if not rules.are_close(quotient_of(first, last)):
+                    yield job, _far(job, first, last, rules)
+
+
+def _far(job: Job, first: Frame, last: Frame, rules: ImageRules) -> str:
+    told = [
+        f"{image.source} will be as {frame.source}, {frame.width}x{frame.height}"
+        if isinstance(image, Continued)
+        else f"{frame.source} is {frame.width}x{frame.height}"
+        for image, frame in zip(job.images, (first, last), strict=True)
+    ]
+    return (
+        f"{' and '.join(told)}: their shapes differ by {float(quotient_of(first, last)):.2f}, allowed is "
+        f"{rules.closeness_min} to {rules.closeness_max}"
+    )
 
 
 def image_caveats(images: Sequence[Image], rules: ImageRules) -> Iterator[Finding]:

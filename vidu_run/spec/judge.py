@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vidu_run.errors import Place, Problem
-from vidu_run.graph import Circle, Leaning, settled
+from vidu_run.graph import Circle, Leaning, in_order, settled
 from vidu_run.job import Continued, Image, Job
 from vidu_run.key import NOT_PIXELS, fragment, images_fragment, key_from
 from vidu_run.providers.catalogue import request_schema
 from vidu_run.providers.pricing import credits_for, effective, prices
 from vidu_run.providers.rules import Provider
 from vidu_run.spec.axes import picker
-from vidu_run.spec.caveats import image_caveats, request_caveats, seed_caveat
+from vidu_run.spec.caveats import continued_caveats, image_caveats, request_caveats, seed_caveat
 from vidu_run.spec.check import (
     FREE,
     Finding,
@@ -229,6 +229,7 @@ class Judge:
     def _check_graph(self, jobs: list[Job], continuing: Sequence[tuple[Job, Draft]], leaning: Leaning) -> list[Job]:
         """Every frame of a clip is one of a job's; then each job has a key that tells it from the others."""
         said = len(self.problems)
+        drafts = {job.name: draft for job, draft in continuing}
         seconds = {job.name: effective(self._provider, job.request).seconds for job in jobs}
         for job, draft in continuing:
             for number, image in enumerate(job.images):
@@ -240,6 +241,9 @@ class Judge:
             first = next(draft for job, draft in continuing if job.name == str(circle).split(" → ")[0])
             self.problems.append(Problem(first.locate(("images",)), f"these jobs wait for one another: {circle}"))
             return []
+        if not self.problems:
+            for job, told in continued_caveats(in_order(jobs, leaning), leaning, self._rules):
+                self.caveats.setdefault((drafts[job.name].locate(("images",)), told), []).append(job)
         return [] if len(self.problems) > said else list(keyed)
 
     def _check_keys(self, made: Sequence[Job], items: Sequence[Item]) -> None:
