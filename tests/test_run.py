@@ -369,8 +369,22 @@ def test_the_official_provider_sends_a_token_and_records_seed_and_charge(folder:
     assert done.code == 0, done.err
     assert server.ledger[0].headers["authorization"] == f"Token {KEY}"
     assert done.document["jobs"][0]["seed"] == 42
-    assert done.document["credits"] == {"estimated": 6, "charged": 7}
+    assert done.document["credits"] == {"estimated": 6, "charged": 7, "committed": 7}
     assert (folder.path / "out/jobs@vidu/videos/job-1.mp4").is_file()
+
+
+def test_status_tells_what_a_budget_counts_also_of_jobs_that_have_left_the_spec(
+    folder: Folder, server: FaultServer
+) -> None:
+    folder.sweep(3)
+    assert folder.buy(server).code == 0
+    folder.sweep(1)
+    assert folder.buy(server).code == 0
+    spent = 3 * folder("plan", "jobs.yaml", "--provider", "local", "--json").document["totals"]["credits"]
+    told = folder("status", "jobs.yaml")
+    assert told.out.splitlines()[1] == f"{spent} credits committed here, which a budget counts"
+    credits = folder("status", "jobs.yaml", "--json").document["credits"]
+    assert credits == {"estimated": spent // 3, "charged": None, "committed": spent}
 
 
 def test_status_and_report_read_the_state_alone(folder: Folder, server: FaultServer) -> None:

@@ -15,6 +15,7 @@ from vidu_run.job import Key
 from vidu_run.journal.port import Sheet
 from vidu_run.plan import Action, Aim, Plan, Step
 from vidu_run.price import Prices
+from vidu_run.providers.catalogue import LOCAL
 from vidu_run.providers.rules import Provider
 from vidu_run.record import ELSEWHERE, Record, State
 from vidu_run.reply import Balance
@@ -218,6 +219,9 @@ def status_text(head: Mapping[str, Any], rows: Sequence[tuple[str, str, str]]) -
     """`rows`: each job's state and name, and what there is to say of it."""
     width = max((len(name) for _, name, _ in rows), default=4)
     lines = [f"{head['spec']}  {head['provider']}  {counts_text(head['counts'])}"]
+    if committed := head["credits"]["committed"]:
+        what = "rehearsed, none spent" if head["provider"] == LOCAL else "committed here, which a budget counts"
+        lines.append(f"{credits_text(committed)} {what}")
     return "\n".join([*lines, *(f"  {state:<10} {name:<{width}}  {tail}" for state, name, tail in rows)])
 
 

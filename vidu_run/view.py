@@ -57,8 +57,8 @@ def _nothing_in(out: Path) -> UsageTrouble:
 
 
 def status_of(journal: ReadJournal, out: Path, run_lives: bool, picks: Picks, verify: bool = False) -> dict[str, Any]:
-    """The object of `status --json`, with the takes of films by `picks`; with `verify` a delivered file whose bytes
-    differ is told as an error.
+    """The object of `status --json`, with the takes of films by `picks` and the credits that a budget counts; with
+    `verify` a delivered file whose bytes differ is told as an error.
     """
     sheets = journal.sheets()
     records: Mapping[Key, Record] = {record.key: record for record in journal.records(sheet.key for sheet in sheets)}
@@ -66,7 +66,8 @@ def status_of(journal: ReadJournal, out: Path, run_lives: bool, picks: Picks, ve
         records = {key: _verified(record, out) for key, record in records.items()}
     spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
     films = programme(journal.meta(FACT), {sheet.key: sheet.name for sheet in sheets}, records, picks, out)
-    return {**status(spec, provider, sheets, records, run_lives), **films}
+    document = status(spec, provider, sheets, records, run_lives)
+    return {**document, "credits": {**document["credits"], "committed": journal.committed()}, **films}
 
 
 def has_films(journal: ReadJournal) -> bool:
@@ -81,7 +82,8 @@ def brief(journal: ReadJournal, out: Path, run_lives: bool) -> tuple[dict[str, A
         for name, state, text, listed in journal.standings()
     ]
     spec, provider = journal.meta("spec") or "", journal.meta("provider") or ""
-    return {"spec": spec, "provider": provider, "counts": counts_of(state for state, _, _ in rows)}, rows
+    counts, credits = counts_of(state for state, _, _ in rows), {"committed": journal.committed()}
+    return {"spec": spec, "provider": provider, "counts": counts, "credits": credits}, rows
 
 
 def rows_of(document: Mapping[str, Any]) -> list[Row]:
