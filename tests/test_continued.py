@@ -673,3 +673,14 @@ def test_a_partner_of_another_shape_than_the_clip_will_have_is_told_before_the_c
     assert f"last frame of two will be as frames/a.png, {shape} and frames-c.png is 300x400: their shapes" in told[0]
     assert f"frames-c.png is 300x400 and first frame of your pick of o* will be as frames/a.png, {shape}" in told[1]
     assert folder("check", "jobs.yaml").code == 0
+
+
+def test_the_time_of_a_plan_counts_shots_that_wait_for_one_another_in_turn(folder: Folder, server: FaultServer) -> None:
+    server.task_seconds = 1.0
+    story(folder, {"zero": '[frames/a.png, frames/b.png], prompt: "zero"'})
+    assert folder.buy(server).code == 0
+    story(folder, CHAIN)
+    chain = folder("plan", "jobs.yaml", "--json", "--concurrency", "8").document["totals"]["seconds"]
+    story(folder, {name: f'[frames/a.png, frames/b.png], prompt: "{name}"' for name in CHAIN})
+    side_by_side = folder("plan", "jobs.yaml", "--json", "--concurrency", "8").document["totals"]["seconds"]
+    assert chain == pytest.approx(3 * side_by_side)

@@ -40,7 +40,8 @@ def outlook(
     off_peak = 0
     movable = False
     known: dict[tuple[object, ...], tuple[Effective, int | None, bool]] = {}
-    for step in plan.to_buy:
+    ends: dict[str, float] = {}
+    for step in plan.in_turn:
         request = step.job.request
         alike = tuple(request.get(name) for name in ("model", "resolution", "duration", "audio", "is_rec", "off_peak"))
         if alike not in known:
@@ -50,8 +51,10 @@ def outlook(
         movable |= moves
         if overall is not None and not step.job.off_peak:
             taken.append(usual.get(kind_of(made), overall))
+            ends[step.job.name] = ends.get(step.after or "", 0.0) + taken[-1]
     return Outlook(
-        seconds=sum(taken) / min(slots, len(taken)) if taken else None,
+        # A shot that continues others waits for them, however many slots there are.
+        seconds=max(sum(taken) / min(slots, len(taken)), *ends.values()) if taken else None,
         clip_seconds=median(taken) if taken else None,
         off_peak=off_peak if movable else None,
     )
