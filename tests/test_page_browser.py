@@ -373,6 +373,16 @@ def test_a_browser_that_keeps_nothing_is_told_of_and_can_still_export(opened: Op
     assert seen.complaints == []
 
 
+def test_a_note_without_stars_is_seen_on_its_tile(opened: Open, clip: Path, tmp_path: Path) -> None:
+    jobs = a_sweep(clip, tmp_path, seeds=2)
+    with opened(*jobs, picks=[[jobs[1]["key"], "harbour-s2", None, "light is good"]]) as seen:
+        marks = seen.page.locator(".cell .remarked")
+        expect(marks.nth(0)).to_be_hidden()
+        expect(marks.nth(1)).to_be_visible()
+        expect(marks.nth(1)).to_have_attribute("title", "light is good")
+        expect(marks.nth(1)).to_have_text("")
+
+
 def test_filters_narrow_what_is_shown_and_say_so(opened: Open, clip: Path, tmp_path: Path) -> None:
     jobs = [
         *a_sweep(clip, tmp_path, seeds=2),

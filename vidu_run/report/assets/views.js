@@ -199,7 +199,7 @@ function cellOf(clip, width) {
 function caption(clip) {
   const columns = chosenColumns();
   const label = columns && columns !== DRAFTS && clip.labels[columns] !== null ? [el("span", { class: "axis" }, columns), " ", clip.labels[columns]] : columns === DRAFTS ? [facts(clip).slice(0, 3).join(" · ")] : [clip.name];
-  return el("div", { class: "caption" }, el("bdi", { class: "label", title: clip.name }, label), clip.state === "done" ? null : el("span", { class: "state" }, word(clip.state)), clip.final ? null : rating(clip, true));
+  return el("div", { class: "caption" }, el("bdi", { class: "label", title: clip.name }, label), clip.state === "done" ? null : el("span", { class: "state" }, word(clip.state)), clip.final ? null : [el("span", { class: "remarked" }, icon("bubble")), rating(clip, true)]);
 }
 
 function headOf(row) {
@@ -262,6 +262,8 @@ function markAs(node, clip) {
   node.classList.toggle("picked", said.stars > 0);
   node.classList.toggle("out", said.stars === REJECTED);
   one(".rating", node)?.show();
+  node.classList.toggle("has-note", said.note !== "");
+  one(".remarked", node)?.setAttribute("title", said.note);
   const note = one(".note", node);
   if (note) note.textContent = said.note;
   one(".open", node).setAttribute("aria-label", [clip.final ? `Draft of ${clip.name}` : clip.name, word(clip.state), clip.final ? null : verdict(said), said.note && "with a note"].filter(Boolean).join(", "));
