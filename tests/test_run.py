@@ -129,6 +129,7 @@ def test_two_jobs_may_swap_their_names(folder: Folder, server: FaultServer) -> N
     assert folder.buy(server).code == 0
     assert (videos / "job-2.mp4").stat().st_ino == before[1]
     assert (videos / "job-1.mp4").stat().st_ino == before[2]
+    assert sorted(path.name for path in videos.iterdir()) == ["job-1.mp4", "job-2.mp4"]
     assert len(server.accepted) == 2
 
 

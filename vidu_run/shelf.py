@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from vidu_run.files import file_digest, file_size, make_folder, sync, writing
@@ -71,6 +72,8 @@ def put_in_place(out: Path, listed: Sequence[Move]) -> None:
         if _aside(out, move).exists():
             make_room(out, move.target)
             _rename(_aside(out, move), out / move.target)
+    with suppress(OSError):
+        (out / ASIDE).rmdir()
 
 
 def place(out: Path, part: Path, file: str, sha256: str) -> Path:
