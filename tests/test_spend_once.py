@@ -250,7 +250,7 @@ def test_a_finished_task_whose_video_is_gone_can_be_given_up_and_stays_paid(
     folder.sweep(1)
     server.download_faults = ["403"] * 99
     left = folder.buy(server)
-    assert (left.code, "--abandon` gives it up" in left.err) == (3, True)
+    assert (left.code, "`vidu-run resolve jobs.yaml --abandon job-1` gives it up" in left.err) == (3, True)
     assert folder("resolve", "jobs.yaml", "job-1", "--abandon").code == 0
     given_up = folder.buy(server)
     assert (given_up.code, given_up.counts()) == (1, {"abandoned": 1})
@@ -415,9 +415,8 @@ def test_no_byte_of_a_post_leaves_before_its_intent_is_committed(tmp_path: Path,
                 limits = Limits(1, 1, 60.0, 60.0)
                 alone = Relay((), (), provider("octopusx"), journal, tmp_path)
                 told: list[tuple[str, ...]] = []
-                desk = Desk(
-                    journal, api, downloads, tmp_path, None, Timing(), limits, lambda *t: told.append(t), Stop(), alone
-                )
+                tell: Callable[..., None] = lambda *words: told.append(words)  # noqa: E731
+                desk = Desk(journal, api, downloads, tmp_path, None, Timing(), limits, tell, Stop(), alone, "jobs.yaml")
                 record, _ = await submit(job, desk)
                 return record
         finally:

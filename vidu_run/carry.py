@@ -53,7 +53,7 @@ async def wait(job: Job | Sheet, record: Record, desk: Desk, ask_first: bool = F
             why = f"task {record.task_id}: {error}"
             if isinstance(error, Forbidden):
                 desk.stop.submits(Exit.ACCOUNT, why)
-            why = f"{why}; it is not bought again (`resolve … --abandon` gives it up)"
+            why = f"{why}; it is not bought again ({desk.giving_up(job.name)})"
             pause = usual.pause(desk.timing, time.time() - accepted)
             patience = min(deadline, begun + desk.timing.settle)
         except KeyRefused as error:
@@ -119,7 +119,7 @@ async def deliver(job: Job | Sheet, record: Record, desk: Desk) -> bool:
         desk.posters.soon(file, fetched.sha256)
         return True
     await desk.journal.note(record, State.READY, None, why)
-    told = f"the video could not be fetched ({why}); run again, it stays paid for (`resolve … --abandon` gives it up)"
+    told = f"the video could not be fetched ({why}); run again, it stays paid for ({desk.giving_up(job.name)})"
     desk.gave_up(job.name, told)
     return False
 
@@ -129,7 +129,7 @@ async def _fresh_link(job: Job | Sheet, record: Record, desk: Desk) -> str | Non
     # Alone: a row of a list may have the link that has just failed.
     look = await desk.polls.look(record.task_id or "", _wants_watermark(job), priced=True, pause=0.0, alone=True)
     if look.phase in ENDED_BADLY:
-        told = f"the API has no video any more: {look.error or look.word} (`resolve … --abandon` gives it up)"
+        told = f"the API has no video any more: {look.error or look.word} ({desk.giving_up(job.name)})"
         desk.gave_up(job.name, told)
         return None
     if look.url is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -25,10 +26,10 @@ from vidu_run.tally import Kind
 
 @dataclass(slots=True)
 class Desk:
-    """`out` is the output folder, `source` the spec's (None where only the state is left). `tell(name, state, text)`
-    shows what happened to a job; `waits` False leaves accepted tasks to a later run; `shrink_to` is what a body may
-    have in bytes where frames are made lighter; `incomplete` says what this run gave up on though it may still come
-    good.
+    """`out` is the output folder, `source` the spec's (None where only the state is left), `target` how the user names
+    the state on a command line. `tell(name, state, text)` shows what happened to a job; `waits` False leaves accepted
+    tasks to a later run; `shrink_to` is what a body may have in bytes where frames are made lighter; `incomplete` says
+    what this run gave up on though it may still come good.
     """
 
     journal: SqliteJournal
@@ -41,6 +42,7 @@ class Desk:
     tell: Callable[[str, str, str], None]
     stop: Stop
     relay: Relay
+    target: str
     waits: bool = True
     shrink_to: int | None = None
     started: float = field(default_factory=time.time)
@@ -79,6 +81,10 @@ class Desk:
     def gave_up(self, name: str, why: str) -> None:
         self.tell(name, "left", why)
         self.incomplete.append(f"{name}: {why}")
+
+    def giving_up(self, name: str) -> str:
+        """How the user gives a task up that is paid for and does not come."""
+        return f"`vidu-run resolve {self.target} --abandon {shlex.quote(name)}` gives it up"
 
     def doubt_counts(self, off_peak: bool) -> float:
         """Seconds after its POST for which a task in doubt may be at the API."""

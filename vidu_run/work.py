@@ -133,6 +133,7 @@ async def act(run: Run, plan: Plan, jobs: Sequence[Job] = ()) -> list[str]:
             downloads=downloads,
             out=setting.out,
             source=setting.source,
+            target=setting.target,
             timing=setting.timing,
             limits=limits,
             waits=setting.waits,
