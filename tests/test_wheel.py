@@ -14,6 +14,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+FURNITURE = {
+    *("vidu_run", "schemas", "examples", "tests", "docs", "benchmarks", ".ci"),
+    *("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "Makefile", ".gitignore", ".pre-commit-hooks.yaml"),
+}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a checkout: asks git what it keeps")
+def test_git_keeps_what_the_project_is_made_of_and_nothing_that_it_made() -> None:
+    words = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    kept = [Path(name) for name in told.split("\0") if name]
+    assert {path.parts[0] for path in kept} == FURNITURE
+    assert [str(path) for path in kept if (ROOT / path).is_file() and (ROOT / path).stat().st_size > 1_000_000] == []
+
+
 @pytest.mark.timeout(300)
 def test_the_wheel_in_an_empty_environment_runs_the_quickstart_and_a_starter(tmp_path: Path) -> None:
     def do(*command: str | Path) -> str:
