@@ -8,7 +8,7 @@ from vidu_run.graph import Leaning
 from vidu_run.job import Continued, Frame, Image, Job, Request
 from vidu_run.price import Prices, is_extrapolated
 from vidu_run.providers.rules import Effective, Provider
-from vidu_run.spec.check import Finding, ImageRules, quotient_of
+from vidu_run.spec.check import Finding, ImageRules
 
 
 def request_caveats(provider: Provider, prices: Prices, request: Request, made: Effective) -> Iterator[Finding]:
@@ -54,20 +54,16 @@ def continued_caveats(jobs: Iterable[Job], leaning: Leaning, rules: ImageRules) 
             shapes[job.name] = known[0]
         match known:
             case [Frame() as first, Frame() as last] if job.continued:
-                if not rules.are_close(quotient_of(first, last)):
-                    yield job, _far(job, first, last, rules)
+                if apart := rules.apart(first, last):
+                    yield job, f"{_shapes(job, first, last)}: {apart}"
 
 
-def _far(job: Job, first: Frame, last: Frame, rules: ImageRules) -> str:
-    told = [
+def _shapes(job: Job, first: Frame, last: Frame) -> str:
+    return " and ".join(
         f"{image.source} will be as {frame.source}, {frame.width}x{frame.height}"
         if isinstance(image, Continued)
         else f"{frame.source} is {frame.width}x{frame.height}"
         for image, frame in zip(job.images, (first, last), strict=True)
-    ]
-    return (
-        f"{' and '.join(told)}: their shapes differ by {float(quotient_of(first, last)):.2f}, allowed is "
-        f"{rules.closeness_min} to {rules.closeness_max}"
     )
 
 

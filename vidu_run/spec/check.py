@@ -60,9 +60,14 @@ class ImageRules:
             limits.aspect_min, limits.aspect_max, limits.closeness_min, limits.closeness_max, limits.body_bytes
         )
 
-    def are_close(self, quotient: Fraction) -> bool:
-        """In floats four fifths come out below 0.8."""
-        return Fraction(str(self.closeness_min)) <= quotient <= Fraction(str(self.closeness_max))
+    def apart(self, first: Frame, last: Frame) -> str | None:
+        """By how much the shapes of two frames differ, where it is too much."""
+        # In floats four fifths come out below 0.8.
+        quotient = Fraction(first.width * last.height, first.height * last.width)
+        if Fraction(str(self.closeness_min)) <= quotient <= Fraction(str(self.closeness_max)):
+            return None
+        allowed = f"{self.closeness_min} to {self.closeness_max}"
+        return f"their shapes differ by {float(quotient):.2f}, allowed is {allowed}"
 
 
 class RequestChecker:
@@ -176,22 +181,15 @@ def image_findings(images: Sequence[Image], rules: ImageRules) -> list[Finding]:
             )
     if len(frames) == 2 and not found:
         (_, first), (_, last) = frames
-        quotient = quotient_of(first, last)
-        if not rules.are_close(quotient):
+        if apart := rules.apart(first, last):
             found.append(
                 (
                     ("images",),
                     f"{first.source} is {first.width}x{first.height} and {last.source} {last.width}x{last.height}: "
-                    f"their shapes differ by {float(quotient):.2f}, allowed is {rules.closeness_min} to "
-                    f"{rules.closeness_max}{_lying(first, last)}",
+                    f"{apart}{_lying(first, last)}",
                 )
             )
     return found
-
-
-def quotient_of(first: Frame, last: Frame) -> Fraction:
-    """By how much the shapes of two frames differ: width / height of the one by that of the other."""
-    return Fraction(first.width * last.height, first.height * last.width)
 
 
 def _lying(first: Frame, last: Frame) -> str:
