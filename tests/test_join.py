@@ -105,10 +105,13 @@ def test_the_frame_at_a_seam_that_both_clips_have_is_hidden_once(tmp_path: Path)
     assert digests(film) == digests(first) + digests(second)
 
 
-@pytest.mark.parametrize("step", [0.5, 1, 2, 6])
+@pytest.mark.parametrize("step", [1, 2, 4, 12])
 def test_the_next_frame_of_a_pan_is_no_twin(tmp_path: Path, step: float) -> None:
-    first = reel(tmp_path / "first.mp4", pan(1, 12, step=step))
-    second = reel(tmp_path / "second.mp4", pan(1, 12, start=12 * step, step=step))
+    """Of 0.3 to 4 % of the width a frame. In smaller clips the slowest is half a pixel, which the resampling of the
+    test's own pictures (another with each version of Pillow) blurs as much as it moves them."""
+    size = (320, 180)
+    first = reel(tmp_path / "first.mp4", pan(1, 12, step=step, size=size))
+    second = reel(tmp_path / "second.mp4", pan(1, 12, start=12 * step, step=step, size=size))
     _, joined = film_of(first, second)
     assert (joined.hidden, joined.frames) == (0, 24)
 

@@ -26,8 +26,9 @@ LEVEL: Final = 0.75
 GOING_ON: Final = 0.42
 """How much of the step before or behind the seam is in the step across it. A difference alone cannot tell: coding one
 still twice changes it by as much as a slow pan does. Twins, as above: 0.36 at most; neighbours in pans, zooms,
-dissolves and beside a moving thing, from 0.3 % of the width (or of the contrast) a frame: 0.49 and more. Of those half
-as fast a third is taken for twins, of still slower ones most: a frame of theirs is not missed."""
+dissolves and beside a moving thing, from 0.3 % of the width (or of the contrast) a frame: 0.49 and more, in clips of
+320 pixels or wider. Of those half as fast a third is taken for twins, of still slower ones most: a frame of theirs is
+not missed."""
 
 
 @dataclass(frozen=True, slots=True)
