@@ -206,7 +206,8 @@ def test_a_change_says_what_it_buys(versions: Folder) -> None:
 
 def test_a_change_is_told_to_scripts(versions: Folder) -> None:
     document = plan(versions, "--against", "base.yaml", "--json").document
-    assert document["totals"] == {"new": 3, "gone": 3, "same": 7, "credits": 150, "usd": 0.75, "unpriced": 0}
+    counts = {"new": 3, "gone": 3, "same": 7, "bought": 0, "unpriced": 0}
+    assert document["totals"] == {**counts, "credits": 150, "usd": 0.75}
     assert [(job["name"], job["change"], job["credits"]) for job in document["jobs"]] == [
         ("job-3", "changed", 70),
         ("job-11", "new", 40),
@@ -222,6 +223,26 @@ def test_a_change_is_a_comment_for_a_pull_request(versions: Folder) -> None:
         "**1 changed, 2 new, 2 gone, 7 the same: this change spends 150 credits ($0.75)**\n\n| change | job |"
     )
     assert "| changed | job-3 | 70 | duration 5→8 |" in comment
+
+
+@pytest.mark.parametrize("kept", ["state.db", "results.jsonl"])
+def test_a_change_spends_nothing_on_what_is_bought_already(versions: Folder, server: FaultServer, kept: str) -> None:
+    versions.buy(server, "--only", "job-11")
+    for file in (versions.path / "out/jobs").iterdir():
+        if file.is_file() and not file.name.startswith(kept):
+            file.unlink()
+
+    words = ("--against", "base.yaml", "--base-url", server.base_url)
+    told, document = plan(versions, *words).out, plan(versions, *words, "--json").document
+
+    assert re.search(r"^new +job-11 +bought before$", told, re.MULTILINE)
+    assert told.splitlines()[-1] == (
+        "1 changed, 2 new, 2 gone, 7 the same: this change spends 110 credits ($0.55); 1 bought before"
+    )
+    counts = {"new": 3, "gone": 3, "same": 7, "bought": 1, "unpriced": 0}
+    assert document["totals"] == {**counts, "credits": 110, "usd": 0.55}
+    assert [(job["name"], job["credits"]) for job in document["jobs"] if job["bought"]] == [("job-11", 0)]
+    assert "| new | job-11 |  | bought before |" in plan(versions, *words, "--markdown").out
 
 
 def test_a_change_that_buys_nothing_says_so(folder: Folder) -> None:

@@ -24,7 +24,7 @@ from vidu_run.outlook import Kind, Outlook, kind_of, outlook
 from vidu_run.plan import Found, Plan, Wish, make_plan
 from vidu_run.price import Prices
 from vidu_run.providers.pricing import effective, prices
-from vidu_run.record import Record, ledger_record
+from vidu_run.record import LIVE, Record, ledger_record
 from vidu_run.reply import Balance
 from vidu_run.session import EMBEDDED, Reach
 from vidu_run.shelf import present
@@ -73,8 +73,7 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     """What `run` would do. Asks nobody."""
     spec = load(path, where.provider, wish.settings, wish.assume_credits)
     out = where.folder(spec)
-    address = config.base_url(spec.provider, where.base_url, where.environment)
-    identity = Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
+    identity = _identity(spec, where)
     past: dict[Kind, list[float]] = {}
     founded = False
     origin = None
@@ -99,6 +98,11 @@ def plan(path: Path, where: Where, wish: RunWish) -> Planned:
     stops = _other_host(out, origin, identity) if founded else _renamed(spec, out, identity)
     mistaken = [*stops, *nobody(spec, wish.plan), *_beyond_budget(made, spec)]
     return Planned(made, spec, ahead, table, mistaken, changed(made, out))
+
+
+def _identity(spec: Spec, where: Where) -> Identity:
+    address = config.base_url(spec.provider, where.base_url, where.environment)
+    return Identity(spec.path.name, spec.provider.name, address or EMBEDDED)
 
 
 def _listed(out: Path, origin: str, but: Container[Key] = ()) -> dict[Key, Record]:
@@ -152,9 +156,26 @@ def changed(plan: Plan, out: Path) -> list[Problem]:
 
 
 def against(path: Path, base: Path, where: Where, wish: RunWish) -> tuple[Comparison, Spec]:
-    """What a change of a spec would buy: this version beside another one, by key; no state is read."""
+    """What a change of a spec would buy: this version beside another one, by key. A state or a ledger need not be
+    there; what they have is not bought again.
+    """
     spec = load(path, where.provider, wish.settings, wish.assume_credits)
-    return compare(spec.jobs, load(base, where.provider, wish.settings, wish.assume_credits).jobs), spec
+    old = load(base, where.provider, wish.settings, wish.assume_credits)
+    return compare(spec.jobs, old.jobs, _bought(spec, where)), spec
+
+
+def _bought(spec: Spec, where: Where) -> set[str]:
+    """The names of the jobs that are made, or on their way."""
+    out, identity = where.folder(spec), _identity(spec, where)
+    stars = stars_of(spec)
+    if (out / state_file.NAME).exists():
+        with view.read(out, begun=False) as journal:
+            records = _listed(out, identity.origin, journal.known())
+            records |= {record.key: record for record in journal.records()}
+    else:
+        records = _listed(out, identity.origin)
+    live = {record.key for record in records.values() if record.state in LIVE}
+    return {job.name for job in known(spec, records.values, stars).jobs if job.key in live}
 
 
 async def balance(spec: Spec, where: Where) -> Balance:

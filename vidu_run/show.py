@@ -115,14 +115,16 @@ def comparison_summary(found: Comparison, prices: Prices) -> str:
     spends = f"{credits_text(found.credits, prices)}{unknown}" if found.to_buy else "nothing"
     counts = {what: found.count(what) for what in ("changed", "new", "gone")}
     told = [f"{count:,} {what}" for what, count in counts.items() if count or what != "changed"]
-    return f"{', '.join(told)}, {found.same:,} the same: this change spends {spends}"
+    had = len(found.coming) - len(found.to_buy)
+    already = f"; {had:,} bought before" if had else ""
+    return f"{', '.join(told)}, {found.same:,} the same: this change spends {spends}{already}"
 
 
 def comparison_table(found: Comparison) -> list[str]:
     shown = found.changes[:MOST_SHOWN]
     width = max((len(change.job.name) for change in shown), default=4)
     rows = [
-        f"{change.what:<8} {change.job.name:<{width}}  {_change_price(change):>8}  {change.why}".rstrip()
+        f"{change.what:<8} {change.job.name:<{width}}  {_change_price(change):>8}  {_change_why(change)}".rstrip()
         for change in shown
     ]
     more = len(found.changes) - len(shown)
@@ -130,12 +132,16 @@ def comparison_table(found: Comparison) -> list[str]:
 
 
 def comparison_markdown(found: Comparison, prices: Prices) -> str:
-    rows = [(change.what, change.job.name, _change_price(change), change.why) for change in found.changes]
+    rows = [(change.what, change.job.name, _change_price(change), _change_why(change)) for change in found.changes]
     return _markdown(comparison_summary(found, prices), ("change", "job", "credits", "what"), rows)
 
 
 def _change_price(change: Change) -> str:
-    return "" if change.what == "gone" else _credits(change.job.credits)
+    return "" if change.what == "gone" or change.bought else _credits(change.credits)
+
+
+def _change_why(change: Change) -> str:
+    return "; ".join(filter(None, [change.why, "bought before" if change.bought else ""]))
 
 
 def _markdown(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

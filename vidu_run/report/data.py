@@ -137,12 +137,14 @@ def comparison_document(found: Comparison, usd: float) -> dict[str, Any]:
             "key": change.job.key,
             "change": change.what,
             "what": change.why,
-            "credits": None if change.what == "gone" else change.job.credits,
+            "credits": None if change.what == "gone" else change.credits,
+            "bought": change.bought,
         }
         for change in found.changes
     ]
-    totals = {"new": len(found.to_buy), "gone": found.gone, "same": found.same, "credits": found.credits, "usd": usd}
-    return {"jobs": changes, "totals": {**totals, "unpriced": found.unpriced}}
+    totals = {"new": len(found.coming), "gone": found.gone, "same": found.same, "credits": found.credits, "usd": usd}
+    bought = len(found.coming) - len(found.to_buy)
+    return {"jobs": changes, "totals": {**totals, "unpriced": found.unpriced, "bought": bought}}
 
 
 @dataclass(frozen=True, slots=True)
