@@ -282,10 +282,17 @@ def test_the_plan_of_a_renamed_spec_says_what_the_run_of_it_stops_at(folder: Fol
         "  its picks go along: rename jobs.picks.yaml to renamed.picks.yaml\n"
     )
     assert (stopped.code, planned.code) == (4, 0)
+    assert [path.name for path in (folder.path / "out").iterdir()] == ["jobs"], "a run that is refused leaves nothing"
     for words in (["status"], ["report"], ["fetch"], ["promote"]):
         looked = folder(*words, "renamed.yaml")
         assert looked.code == 2, looked.err
-        assert "out/renamed: nothing has been run here yet" in looked.err
+        assert (
+            "out/renamed: nothing has been run here yet; out/jobs belongs to a spec that is not there any more: "
+            "if that was renamed, add --out out/jobs"
+        ) in looked.err
+        assert (
+            folder(*words, "renamed.yaml", "--provider", "local").err.strip().endswith("nothing has been run here yet")
+        )
     assert f"out/jobs: {held} Nothing was sent.\n{advice}" in stopped.err
     assert f"out/jobs: warning: {held} A run stops here with exit 4.\n{advice}" in planned.err
     told = folder("plan", "renamed.yaml", "--base-url", server.base_url, "--json").document["warnings"]

@@ -18,6 +18,7 @@ from vidu_run.folder import locked, run_lives
 from vidu_run.footing import (
     Where,
     check_twins,
+    check_unheld,
     found_in,
     known,
     limits_of,
@@ -59,6 +60,7 @@ async def run(path: Path, where: Where, wish: RunWish, console: Console) -> Ende
     if not (out / state_file.NAME).exists():
         service.require_key()
     console.greet(service.greeting, spec.provider.rehearses)
+    check_unheld(spec, service, out, wish.opening)
     with locked(out):
         stars = stars_of(spec)
         journal = await opened(spec, service, out, wish.opening, stars)

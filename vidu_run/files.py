@@ -25,6 +25,14 @@ def output_folder(spec: Path, home: str, provider: str) -> Path:
     return spec.parent / "out" / f"{spec_stem(spec.name)}{suffix}"
 
 
+def folder_parts(name: str) -> tuple[str, str]:
+    """Of an output folder what its spec is called without an ending, and what its name adds for a provider."""
+    if name.endswith(".local"):
+        return name.removesuffix(".local"), ".local"
+    stem, at, provider = name.rpartition("@")
+    return (stem, at + provider) if stem else (name, "")
+
+
 def meant_spec(path: Path) -> Path | None:
     """Of a spec that is not there, the one beside it that has nearly its name, with or without its ending."""
     try:

@@ -31,7 +31,7 @@ from vidu_run.session import EMBEDDED, Service, service_at
 from vidu_run.shelf import present
 from vidu_run.siblings import Identity
 from vidu_run.spec.load import Spec
-from vidu_run.state import Opening, arrange, open_state
+from vidu_run.state import Opening, arrange, check_siblings, open_state
 from vidu_run.work import Run, Setting, target_of
 
 
@@ -54,10 +54,18 @@ class Where:
         return self.out or output_folder(spec.path, spec.home, spec.provider.name)
 
 
+def check_unheld(spec: Spec, service: Service, out: Path, opening: Opening) -> None:
+    """See `check_siblings`."""
+    check_siblings(out, spec.path, _identity(spec, service), spec.jobs, beside(spec, out), opening)
+
+
+def _identity(spec: Spec, service: Service) -> Identity:
+    return Identity(spec.path.name, spec.provider.name, service.origin)
+
+
 async def opened(spec: Spec, service: Service, out: Path, opening: Opening, stars: Mapping[Key, int]) -> SqliteJournal:
     """The journal with this spec's jobs in it and every delivered video under its job's present name."""
-    identity = Identity(spec.path.name, spec.provider.name, service.origin)
-    journal = await open_state(out, spec.path, identity, spec.jobs, beside(spec, out), opening)
+    journal = await open_state(out, _identity(spec, service), opening)
     try:
         await journal.remember(_facts(spec))
         await plant(known(spec, journal.records, stars), journal, out)

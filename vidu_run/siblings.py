@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vidu_run import ledger
 from vidu_run.errors import StorageTrouble
-from vidu_run.files import spec_stem
+from vidu_run.files import folder_parts
 from vidu_run.job import Job, Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.reader import ReadJournal
@@ -57,7 +57,7 @@ def sibling(out: Path, identity: Identity, jobs: Sequence[Job], folders: Sequenc
         except StorageTrouble as trouble:
             held = f"may hold these jobs and cannot be read ({trouble})"
         if held:
-            return Sibling(path, held, _spec_of(path, identity))
+            return Sibling(path, held, _spec_of(path))
     return None
 
 
@@ -82,8 +82,6 @@ def _held_there(folder: Path, identity: Identity, keys: frozenset[Key]) -> int:
     return len(held)
 
 
-def _spec_of(folder: Path, identity: Identity) -> str:
+def _spec_of(folder: Path) -> str:
     """By the name of the folder: also where its state is lost."""
-    suffixes = (".local", f"@{identity.provider}")
-    ending = next((suffix for suffix in suffixes if folder.name.endswith(suffix)), "")
-    return f"{spec_stem(folder.name.removesuffix(ending))}.yaml"
+    return f"{folder_parts(folder.name)[0]}.yaml"

@@ -13,8 +13,9 @@ from vidu_run import ledger, shelf
 from vidu_run.errors import NeedsWord, UsageTrouble
 from vidu_run.job import Job
 from vidu_run.journal import file as state_file
+from vidu_run.journal.reader import ReadJournal
 from vidu_run.journal.sqlite import MOVED_ASIDE, SqliteJournal
-from vidu_run.siblings import Identity, Sibling, sibling
+from vidu_run.siblings import Identity, sibling
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,30 @@ class Opening:
     moved_to: bool = False
 
 
-async def open_state(
+def check_siblings(
     out: Path, spec: Path, identity: Identity, jobs: Sequence[Job], siblings: Sequence[Path], how: Opening
-) -> SqliteJournal:
+) -> None:
+    """Raise NeedsWord where a first run would buy what another output folder holds. Needs no lock: that would leave a
+    folder.
+    """
+    if how.fresh or _founded(out):
+        return
+    found = sibling(out, identity, jobs, siblings)
+    if found is not None:
+        raise NeedsWord(f"{found.folder}: {found.told('Nothing was sent.', spec)}")
+
+
+def _founded(out: Path) -> bool:
+    if not (out / state_file.NAME).exists():
+        return False
+    journal = ReadJournal(out)
+    try:
+        return journal.meta("founded") is not None
+    finally:
+        journal.close()
+
+
+async def open_state(out: Path, identity: Identity, how: Opening) -> SqliteJournal:
     """The journal of this folder, ready for a run. Needs the lock. Raises Trouble before anything is sent."""
     if not (out / state_file.NAME).exists():
         state_file.create(out)
@@ -35,8 +57,6 @@ async def open_state(
     try:
         lines = ledger.read(out, journal.delivered_keys())
         _check_identity(journal, out, identity, how)
-        if journal.meta("founded") is None and not how.fresh:
-            _check_siblings(sibling(out, identity, jobs, siblings), spec)
         await journal.begin(
             {
                 "founded": journal.meta("founded") or _now(),
@@ -90,11 +110,6 @@ def _check_identity(journal: SqliteJournal, out: Path, identity: Identity, how: 
             f"{out}: its jobs went to {origin}, not {identity.origin}. Give another --out, or --moved-to if the same "
             "service has a new address; nothing was sent."
         )
-
-
-def _check_siblings(found: Sibling | None, spec: Path) -> None:
-    if found is not None:
-        raise NeedsWord(f"{found.folder}: {found.told('Nothing was sent.', spec)}")
 
 
 def _now() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidu_run.errors import UsageTrouble
-from vidu_run.files import file_digest
+from vidu_run.files import file_digest, folder_parts, spec_stem
 from vidu_run.job import Key
 from vidu_run.journal import file as state_file
 from vidu_run.journal.reader import ReadJournal
@@ -51,9 +51,24 @@ def _nothing_in(out: Path) -> UsageTrouble:
     rehearsal = out.with_name(f"{out.name}.local")
     there = (rehearsal / state_file.NAME).exists()
     hint = f"; a rehearsal is in {rehearsal}: add --provider local" if there else ""
+    if not hint and (orphan := _orphan(out)) is not None:
+        hint = f"; {orphan} belongs to a spec that is not there any more: if that was renamed, add --out {orphan}"
     if not hint and (out / LEDGER).exists():
         hint = f", but {LEDGER} lists what was delivered: `plan` and `run` read it"
     return UsageTrouble(f"{out}: nothing has been run here yet{hint}")
+
+
+def _orphan(out: Path) -> Path | None:
+    """Where the jobs of a renamed spec are, it may be: a folder beside this one with a state, and no spec any more."""
+    if out.parent.name != "out":
+        return None
+    specs = {spec_stem(path.name) for path in out.parent.parent.glob("*.y*ml")}
+    for folder in sorted(out.parent.glob("*")):
+        stem, ending = folder_parts(folder.name)
+        alike = folder != out and ending == folder_parts(out.name)[1]
+        if alike and stem not in specs and (folder / state_file.NAME).exists():
+            return folder
+    return None
 
 
 def status_of(journal: ReadJournal, out: Path, run_lives: bool, picks: Picks, verify: bool = False) -> dict[str, Any]:
