@@ -61,6 +61,28 @@ def test_a_plan_for_another_host_than_the_jobs_went_to_says_that_a_run_would_sto
     assert folder("run", "jobs.yaml", "--yes").code == 2
 
 
+def test_wide_letters_leave_the_columns_where_they_are(folder: Folder) -> None:
+    """`港` and the full-width `Ａ` take two columns of a terminal, the line above `x̄` none."""
+    spec = folder.sweep(prompt="{{ shot }}", duration=5, resolution="720p")
+    text = spec.read_text().replace("{seed: {range: [1, 3]}}", "{shot: [港の夜, Ａ, x\u0304, dusk]}")
+    spec.write_text(text.replace("job-{{ seed }}", '"{{ shot }}"').replace('"{{ seed }}"', "1"))
+    rows = plan(folder).out.splitlines()[:4]
+    assert rows == [
+        "submit           港の夜        40  new",
+        "submit           Ａ            40  new",
+        "submit           x\u0304             40  new",
+        "submit           dusk          40  new",
+    ]
+    folder("jobs.yaml", "--provider", "local", "--yes")
+    told = folder("status", "jobs.yaml", "--provider", "local").out.splitlines()
+    assert told[-4:] == [
+        "  done       港の夜  videos/港の夜.mp4",
+        "  done       Ａ      videos/Ａ.mp4",
+        "  done       x\u0304       videos/x\u0304.mp4",
+        "  done       dusk    videos/dusk.mp4",
+    ]
+
+
 def test_of_several_specs_each_plan_is_named(folder: Folder) -> None:
     folder.sweep(1)
     (folder.path / "b.yaml").write_text((folder.path / "jobs.yaml").read_text())

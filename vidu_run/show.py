@@ -20,7 +20,7 @@ from vidu_run.providers.rules import Provider
 from vidu_run.record import ELSEWHERE, Record, State
 from vidu_run.reply import Balance
 from vidu_run.report.data import traits
-from vidu_run.wording import counted, ends
+from vidu_run.wording import columns, counted, ends, padded
 
 MOST_SHOWN = 40
 """Rows of a plan on a terminal; --json has them all."""
@@ -77,9 +77,11 @@ def estimate_note(plan: Plan, prices: Prices, provider: Provider) -> list[str]:
 def plan_table(plan: Plan) -> list[str]:
     """A row a job: step, name, credits, reason; cut after some rows."""
     shown = plan.steps[:MOST_SHOWN]
-    first = max([16, *(len(step.word) for step in shown)])
-    width = max((len(step.job.name) for step in shown), default=4)
-    rows = [f"{step.word:<{first}} {step.job.name:<{width}}  {_price(step):>8}  {step.reason}" for step in shown]
+    first = max([16, *(columns(step.word) for step in shown)])
+    width = max((columns(step.job.name) for step in shown), default=4)
+    rows = [
+        f"{padded(step.word, first)} {padded(step.job.name, width)}  {_price(step):>8}  {step.reason}" for step in shown
+    ]
     more = len(plan.steps) - len(shown)
     return [*rows, *([f"… and {more:,} more"] if more else [])]
 
@@ -122,9 +124,9 @@ def comparison_summary(found: Comparison, prices: Prices) -> str:
 
 def comparison_table(found: Comparison) -> list[str]:
     shown = found.changes[:MOST_SHOWN]
-    width = max((len(change.job.name) for change in shown), default=4)
+    width = max((columns(change.job.name) for change in shown), default=4)
     rows = [
-        f"{change.what:<8} {change.job.name:<{width}}  {_change_price(change):>8}  {_change_why(change)}".rstrip()
+        f"{change.what:<8} {padded(change.job.name, width)}  {_change_price(change):>8}  {_change_why(change)}".rstrip()
         for change in shown
     ]
     more = len(found.changes) - len(shown)
@@ -223,12 +225,12 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 def status_text(head: Mapping[str, Any], rows: Sequence[tuple[str, str, str]]) -> str:
     """`rows`: each job's state and name, and what there is to say of it."""
-    width = max((len(name) for _, name, _ in rows), default=4)
+    width = max((columns(name) for _, name, _ in rows), default=4)
     lines = [f"{head['spec']}  {head['provider']}  {counts_text(head['counts'])}"]
     if committed := head["credits"]["committed"]:
         what = "rehearsed, none spent" if head["provider"] == LOCAL else "committed here, which a budget counts"
         lines.append(f"{credits_text(committed)} {what}")
-    return "\n".join([*lines, *(f"  {state:<10} {name:<{width}}  {tail}" for state, name, tail in rows)])
+    return "\n".join([*lines, *(f"  {state:<10} {padded(name, width)}  {tail}" for state, name, tail in rows)])
 
 
 def verified_text(jobs: Sequence[Mapping[str, Any]]) -> str:
