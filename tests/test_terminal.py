@@ -27,6 +27,7 @@ from rich.cells import cell_len
 from vidu_run.meter import block, duration, pace, summary, time_left
 from vidu_run.sieve import Pulse, Sieve
 from vidu_run.tally import Kind, Part, Reckoning, Tally
+from vidu_run.watch import LIFE, PERIOD
 
 SHORT: Kind = ("viduq2-turbo", "540p", "2", False)
 LONG: Kind = ("viduq2-turbo", "1080p", "8", False)
@@ -497,6 +498,23 @@ def test_a_watch_of_an_ended_run_says_so_and_one_without_a_spec_is_bad_usage(
     assert folder("status", "jobs.yaml", "--watch", "--verify").code == 2
     Path(folder.path / "out/jobs/state.db").write_bytes(b"x" * 4000)
     assert folder("status", "jobs.yaml", "--watch").code == 7
+
+
+def test_a_watch_ends_with_its_run_though_tasks_are_still_out(folder: Folder, server: FaultServer) -> None:
+    folder.sweep(2)
+    server.task_seconds = 600
+    running = folder.start(*run_words(server), "--json")
+    server.wait_for_post()
+    watch = Terminal(folder, ["status", "jobs.yaml", "--watch"], 100)
+    watch.read(lambda text: "of 2 done" in text)
+    time.sleep(LIFE + 2 * PERIOD)
+    assert watch.process.poll() is None
+    running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    watch.read()
+    assert (running.returncode, watch.process.returncode) == (130, 0)
+    assert watch.screen.text.rstrip().endswith("no run is going on: submitted 2")
 
 
 def test_ctrl_c_ends_a_watch_quietly_and_the_run_goes_on(folder: Folder, server: FaultServer) -> None:

@@ -160,7 +160,9 @@ def document(sight: Sight, changed: Sequence[Stand]) -> dict[str, Any]:
 
 
 def watch(out: Path, as_json: bool, console: Console) -> None:
-    """Until no run lives and nothing is on its way. Raises StorageTrouble for a state that cannot be read."""
+    """Until the run that is followed has ended; where none lives, until nothing is on its way. Raises StorageTrouble
+    for a state that cannot be read.
+    """
     sights = _sights(out, console)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     try:
@@ -214,12 +216,15 @@ def _show(told: Progress, changed: Sequence[Stand]) -> None:
 def _sights(out: Path, console: Console) -> Iterator[Sight | None]:
     """A sight whenever the state has changed, None whenever it has not; ends when there is nothing to wait for."""
     waiting, lives, asked, seen, last = False, False, -LIFE, None, None
+    followed = False
     while True:
         begun = time.monotonic()
         stamp = _stamp(out)
         # A commit by nobody: a run has begun since it was asked last.
         if begun - asked >= LIFE or (stamp is not None and not lives and seen != (stamp, lives)):
-            lives, asked = run_lives(out), begun
+            # Once may be another's question: that takes the lock for an instant too.
+            lived, lives, asked = lives, run_lives(out), begun
+            followed = followed or (lived and lives)
         if stamp is None and not waiting:
             console.say(f"{out}: nothing has been run here yet; waiting for a run")
         waiting = stamp is None
@@ -230,7 +235,7 @@ def _sights(out: Path, console: Console) -> Iterator[Sight | None]:
             seen = stamp, lives
         if stamp is not None:
             yield sight
-        if sight is not None and sight.over:
+        if sight is not None and (sight.over or (followed and not lives)):
             return
         _pause(max(PERIOD, PART * (time.monotonic() - begun)))
 
