@@ -48,6 +48,14 @@ LIVE = frozenset({State.INTENT, State.IN_DOUBT, State.SUBMITTED, State.READY, St
 ENDED = frozenset({State.FAILED, State.REJECTED, State.ABANDONED})
 """Without a video, for good."""
 
+
+def ledger_counts(latest: str | None) -> bool:
+    """Whether a job that the ledger lists is what the ledger says: `latest` is the state of its latest attempt here
+    that was sent, None where there is none.
+    """
+    return latest is None or latest in ENDED
+
+
 BILLED = frozenset({State.INTENT, State.IN_DOUBT, State.SUBMITTED, State.READY, State.DONE, State.FAILED})
 """Counted against a budget: failed too, until the provider says it charged 0."""
 

@@ -19,7 +19,7 @@ from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Asked, Going, Progressed
 from vidu_run.journal.reader import ReadJournal
 from vidu_run.providers.catalogue import LOCAL
-from vidu_run.record import ENDED, State
+from vidu_run.record import State, ledger_counts
 from vidu_run.show import counts_text
 from vidu_run.tally import BAD, Kind, Part, Tally, by_kind, kind_of
 
@@ -255,17 +255,15 @@ def _stamp(out: Path) -> tuple[object, ...] | None:
 
 
 def _stands(ground: Ground, attempts: Sequence[Progressed], lives: bool) -> dict[Key, Stand]:
-    """By the rule of `ReadJournal.records`: the latest attempt, unless the ledger has a video and it has none."""
-    latest: dict[Key, Progressed] = {}
-    for attempt in attempts:
-        if attempt.key in latest or attempt.key not in ground.listed or attempt.state not in ENDED:
-            latest[attempt.key] = attempt
+    latest = {attempt.key: attempt for attempt in attempts}
     return {job.key: _stand(job, latest.get(job.key), job.key in ground.listed, lives) for job in ground.jobs}
 
 
 def _stand(job: Asked, attempt: Progressed | None, listed: bool, lives: bool) -> Stand:
+    if listed and ledger_counts(None if attempt is None else attempt.state):
+        return Stand(job.name, State.DONE)
     if attempt is None:
-        return Stand(job.name, State.DONE if listed else State.PLANNED)
+        return Stand(job.name, State.PLANNED)
     open_state = State.SUBMITTED if lives else State.IN_DOUBT
     state = open_state if attempt.state is State.INTENT else attempt.state
     return Stand(job.name, state, attempt.changed_at, attempt.error or attempt.file or "")

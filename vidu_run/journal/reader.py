@@ -15,7 +15,7 @@ from vidu_run.errors import StorageTrouble
 from vidu_run.job import Key, key_in
 from vidu_run.journal import file as state_file
 from vidu_run.journal.port import Asked, Going, Move, Progressed, Sheet, Standing
-from vidu_run.record import BILLED, ENDED, Record, State, ledger_record
+from vidu_run.record import BILLED, Record, State, ledger_counts, ledger_record
 
 RUN = "run"
 """The fact that says what the latest run is to do, after its epoch."""
@@ -148,13 +148,12 @@ class ReadJournal:
     def records(self, keys: Iterable[Key] | None = None) -> Iterator[Record]:
         """The latest attempt of each key that counts; for a key without one, what the ledger says."""
         wanted = None if keys is None else frozenset(keys)
-        ledger = self._each("SELECT * FROM ledger")
         attempts = self._each(f"SELECT {RECORD} FROM attempts WHERE state != 'not_sent' ORDER BY id")
         with self._sound():
-            found: dict[str, Record] = {row["key"]: ledger_record(json.loads(row["line"])) for row in ledger}
-            for record in map(_record, attempts):
-                if record.key not in found or not found[record.key].elsewhere or record.state not in ENDED:
-                    found[record.key] = record
+            found = {record.key: record for record in map(_record, attempts)}
+            for row in self._each("SELECT * FROM ledger"):
+                if ledger_counts(found[row["key"]].state if row["key"] in found else None):
+                    found[row["key"]] = ledger_record(json.loads(row["line"]))
         return (record for record in found.values() if wanted is None or record.key in wanted)
 
     def known(self) -> set[Key]:
@@ -182,10 +181,9 @@ class ReadJournal:
         row = self._one(
             f"SELECT {RECORD} FROM attempts WHERE key = ? AND state != 'not_sent' ORDER BY id DESC LIMIT 1", key
         )
+        line = self._one("SELECT * FROM ledger WHERE key = ?", key)
         with self._sound():
-            if row is not None and row["state"] not in ENDED:
-                return _record(row)
-            if line := self._one("SELECT * FROM ledger WHERE key = ?", key):
+            if line is not None and ledger_counts(None if row is None else row["state"]):
                 return ledger_record(json.loads(line["line"]))
             return None if row is None else _record(row)
 
@@ -237,7 +235,7 @@ class ReadJournal:
         found = {row[0]: row for row in attempts}
         with self._sound():
             for key, line in self.ledger().items():
-                if key not in found or found[key][1] in ENDED:
+                if ledger_counts(found[key][1] if key in found else None):
                     found[key] = (key, State.DONE, line.get("file") or line.get("task_id") or "", True)
             names = self._tuples("SELECT key, name FROM jobs WHERE position IS NOT NULL ORDER BY position")
             return [
@@ -248,7 +246,7 @@ class ReadJournal:
             ]
 
     def progress(self) -> list[Progressed]:
-        """The attempts that count, the oldest first."""
+        """The attempts that were sent, the oldest first."""
         rows = self._all(
             "SELECT key, state, posted_at, accepted_at, finished_at, error, file, resumed FROM attempts"
             " WHERE state != 'not_sent' ORDER BY id"
