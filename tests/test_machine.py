@@ -428,7 +428,7 @@ class Life(RuleBasedStateMachine):
         told: list[str] = []
         doubtful, unknown = seekers(JOBS, self.journal, TIMING.settle)
         if sought := [*doubtful, *unknown]:
-            search = Search(cast(Api, self.server), self.journal, sought, TIMING, self.no_sleep, told.append)
+            search = Search(cast(Api, self.server), self.journal, sought, TIMING, self.no_sleep, told.append, "a")
             found = self.do(search.run())
             assert found == len([text for text in told if "found at the API" in text])
             self.do(self.journal.searched([one.job.key for one in unknown], self.server.now))

@@ -235,7 +235,7 @@ def test_a_task_of_an_attempt_that_was_given_up_for_another_ends_no_run_and_can_
     left = buy(folder, server)
     assert (left.code, left.counts()) == (4, {"in_doubt": 1, "done": 1}), left.err
     assert "Nothing was sent" not in left.err
-    assert "`resolve … --task t-1` takes it" in left.err
+    assert "`vidu-run resolve jobs.yaml --provider vidu --task t-1 job-1` takes it" in left.err
     assert (folder.path / "out/jobs@vidu/report.html").exists()
     assert folder("resolve", "jobs.yaml", "--provider", "vidu", "job-1", "--task", "t-1").code == 0
     assert buy(folder, server).counts() == {"done": 2}

@@ -94,7 +94,8 @@ async def recovered(run: Run, spec: Spec, stars: Mapping[Key, int]) -> Spec:
 
 async def search(run: Run, jobs: Sequence[Job] = ()) -> int:
     """See `recover`."""
-    return await recover(jobs, run.reach, run.journal, run.setting.timing, run.stop, run.console.found)
+    setting = run.setting
+    return await recover(jobs, run.reach, run.journal, setting.timing, run.stop, run.console.found, setting.target)
 
 
 async def plant(spec: Spec, journal: SqliteJournal, out: Path) -> Spec:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import shlex
 import time
 
 from vidu_run.api.body import Body
@@ -84,7 +85,8 @@ async def _settled(job: Job, desk: Desk, intent: asyncio.Task[Record] | None, ou
     except StorageTrouble as trouble:
         if isinstance(outcome, Accepted):
             word = f"{job.name} was accepted as task {outcome.task_id}, which could not be written down ({trouble})"
-            raise StorageTrouble(f"{word}; later: resolve … {job.name} --task {outcome.task_id}") from None
+            command = f"vidu-run resolve {desk.target} --task {outcome.task_id} {shlex.quote(job.name)}"
+            raise StorageTrouble(f"{word}; later: {command}") from None
         raise
 
 

@@ -6,6 +6,7 @@ Not found is never proof: lists lag, and pages are cut. What is not found stays 
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -73,9 +74,11 @@ async def recover(
     timing: Timing,
     stop: Stop,
     tell: Callable[[str], None],
+    target: str,
 ) -> int:
     """Look for submissions whose answer was lost, and for `jobs` that this state does not know; returns how many were
-    found. Does nothing where the provider cannot list its tasks, or where there is nothing to look for.
+    found. Does nothing where the provider cannot list its tasks, or where there is nothing to look for. `target` is how
+    the user names the state on a command line.
 
     Raises ListingFailed, AccountTrouble, NeedsWord.
     """
@@ -86,7 +89,7 @@ async def recover(
     if not doubtful and not unknown:
         return 0
     api, _ = await reach.open()
-    search = Search(api, journal, [*doubtful, *unknown], timing, stop.sleep, tell)
+    search = Search(api, journal, [*doubtful, *unknown], timing, stop.sleep, tell, target)
     try:
         found = await stop.unless(search.run())
     except Stopped:
@@ -122,6 +125,7 @@ class Search:
     timing: Timing
     sleep: Callable[[float], Awaitable[None]]
     tell: Callable[[str], None]
+    target: str
     left: dict[Key, Sought] = field(init=False)
     read: set[str] = field(default_factory=set)
     others: dict[Key, str] = field(default_factory=dict)
@@ -179,7 +183,8 @@ class Search:
             told = f"{one.job.name}: task {look.task_id} at the API is of an attempt that the state knows otherwise"
             self.others[one.job.key] = told
             if one.doubtful:
-                self._once(f"{told}; `resolve … --task {look.task_id}` takes it")
+                name = shlex.quote(one.job.name)
+                self._once(f"{told}; `vidu-run resolve {self.target} --task {look.task_id} {name}` takes it")
 
     async def _candidates(self) -> list[Look]:
         """Tasks that could be ours, with their payloads."""
