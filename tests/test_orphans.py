@@ -264,7 +264,7 @@ def test_an_accepted_task_that_cannot_be_written_down_is_told(folder: Folder, se
     db.close()
     assert running.returncode == 7, said
     assert "was accepted as task t-1" in said
-    assert "later: vidu-run resolve jobs.yaml --task t-1 job-1\n" in said
+    assert "later `vidu-run resolve jobs.yaml --task t-1 job-1` takes it\n" in said
 
 
 def test_the_plan_of_a_renamed_spec_says_what_the_run_of_it_stops_at(folder: Folder, server: FaultServer) -> None:

@@ -86,6 +86,10 @@ class Desk:
         """How the user gives a task up that is paid for and does not come."""
         return f"`vidu-run resolve {self.target} --abandon {shlex.quote(name)}` gives it up"
 
+    def taking(self, name: str, task_id: str) -> str:
+        """How the user takes a task that is at the API and not in the state."""
+        return f"`vidu-run resolve {self.target} --task {task_id} {shlex.quote(name)}` takes it"
+
     def doubt_counts(self, off_peak: bool) -> float:
         """Seconds after its POST for which a task in doubt may be at the API."""
         return self.limits.off_peak_doubt_counts if off_peak else self.limits.doubt_counts

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import shlex
 import time
 
 from vidu_run.api.body import Body
@@ -85,8 +84,7 @@ async def _settled(job: Job, desk: Desk, intent: asyncio.Task[Record] | None, ou
     except StorageTrouble as trouble:
         if isinstance(outcome, Accepted):
             word = f"{job.name} was accepted as task {outcome.task_id}, which could not be written down ({trouble})"
-            command = f"vidu-run resolve {desk.target} --task {outcome.task_id} {shlex.quote(job.name)}"
-            raise StorageTrouble(f"{word}; later: {command}") from None
+            raise StorageTrouble(f"{word}; later {desk.taking(job.name, outcome.task_id)}") from None
         raise
 
 

@@ -23,6 +23,8 @@ def slip(error: yaml.MarkedYAMLError, text: str) -> tuple[Any, str]:
         return mark, UNQUOTED_TEMPLATE
     problem, context = error.problem or "", error.context or ""
     here, before = line[column : column + 1], line[:column].rstrip()
+    if "nesting depth" in problem:
+        return mark, "nested too deeply"
     bracket = _line(text, begun.line)[begun.column : begun.column + 1] if begun else ""
     ended = begun is not None and (mark.line > begun.line or not line[column:].strip())
     match context.removeprefix("while ").split():
